@@ -1,0 +1,23 @@
+/* A fixed set of worker threads. */
+#ifndef BD_BASE_POOL_H
+#define BD_BASE_POOL_H
+
+#include "base/status.h"
+
+typedef struct bd_pool bd_pool;
+
+/* A task: index 0..n_tasks-1, worker 0..workers-1. A failing task stops the hand-out of new ones. */
+typedef bd_status (*bd_task_fn)(void *ctx, int task, int worker);
+
+/* bd_pool_create -- start `workers` threads (>= 1). The calling thread is worker 0.
+ *   memory   caller frees with bd_pool_destroy */
+BD_MUST_CHECK bd_status bd_pool_create(bd_pool **out, int workers);
+void bd_pool_destroy(bd_pool *p);
+int bd_pool_workers(const bd_pool *p);
+
+/* bd_pool_run -- run tasks 0..n_tasks-1, handed out in ascending order to free workers; returns when
+ * all handed-out tasks ended. The status and text of the failed task with the lowest index is returned
+ * (its text is copied to the calling thread). */
+BD_MUST_CHECK bd_status bd_pool_run(bd_pool *p, int n_tasks, bd_task_fn fn, void *ctx);
+
+#endif

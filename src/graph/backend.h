@@ -1,0 +1,68 @@
+/* What a device must offer to run a graph: compile once, then replay. */
+#ifndef BD_GRAPH_BACKEND_H
+#define BD_GRAPH_BACKEND_H
+
+#include <stdint.h>
+
+#include "base/pool.h"
+#include "graph/graph.h"
+
+typedef struct bd_engine bd_engine; /* a compiled graph on a device */
+
+/* Access to one tile's tensors from the callbacks below. INPUT and STATE may be written in `before`;
+ * INPUT, STATE, and kept ACT may be read in `after`. Borrowed for the duration of the callback. */
+typedef struct bd_view bd_view;
+void *bd_view_data(const bd_view *v, int tensor_id);
+
+/* A run: tiles 0..n_tiles-1, each replayed n_iter times in a row by one worker (training: n_iter = 1;
+ * sampling: one iteration a network evaluation). `before`/`after` are called on the worker's thread around every
+ * iteration; they must depend on (tile, iter) only. Either may be NULL. */
+typedef struct {
+    int n_tiles, n_iter;
+    bd_status (*before)(void *ctx, int tile, int iter, const bd_view *v);
+    bd_status (*after)(void *ctx, int tile, int iter, const bd_view *v);
+    void *ctx;
+} bd_run;
+
+/* One Adam update over all parameters.
+ *   source   Kingma & Ba 2015, algorithm 1; order of operations as torch.optim.Adam
+ *   m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;  p -= lr/(1-b1^k) * m / (sqrt(v)/sqrt(1-b2^k) + eps)
+ *   g is first multiplied by min(1, clip/(norm + 1e-6)) when clip > 0 (norm: L2 over all gradients) */
+typedef struct {
+    double lr, beta1, beta2, eps, clip;
+    int64_t k; /* this update's number, from 1 */
+} bd_adam;
+
+typedef enum { BD_SLOT_PARAM, BD_SLOT_GRAD, BD_SLOT_ADAM_M, BD_SLOT_ADAM_V } bd_slot;
+
+/* Bytes the engine holds, known before it is created. */
+typedef struct {
+    size_t params;     /* weights, and their packed copies        */
+    size_t optimizer;  /* gradients and Adam moments              */
+    size_t arena;      /* activations and workspaces of one tile  */
+    size_t total;      /* params + optimizer + workers * (arena + tile gradients) */
+} bd_memory;
+
+typedef struct bd_backend {
+    const char *name; /* "cpu", "cuda" */
+    /* fingerprint: one line of text on which the bits of results depend (library versions, instruction set ...) */
+    bd_status (*fingerprint)(char *out, size_t size);
+    /* compile: lower, plan and allocate. The graph is borrowed for the engine's life. The pool gives the workers. */
+    bd_status (*engine_create)(bd_engine **out, const bd_graph *g, bd_pool *pool);
+    void (*engine_destroy)(bd_engine *e);
+    void (*engine_memory)(const bd_engine *e, bd_memory *out);
+    /* slot_set / slot_get: host arrays in the checkpoint's order and layout, float32, bd_tensor_count elements */
+    bd_status (*slot_set)(bd_engine *e, bd_slot slot, int param, const float *src);
+    bd_status (*slot_get)(bd_engine *e, bd_slot slot, int param, float *dst);
+    /* const_set: fill a CONST tensor (host layout = graph layout, NHWC) */
+    bd_status (*const_set)(bd_engine *e, int tensor, const void *src);
+    /* run: replay; gradients (if the graph has any) are summed in tile order into BD_SLOT_GRAD, starting from zero,
+     * or from what is there when accumulate is true */
+    bd_status (*run)(bd_engine *e, const bd_run *r, bool accumulate);
+    /* grad_norm: L2 norm of all gradients; BD_E_NUMERIC when not finite */
+    bd_status (*grad_norm)(bd_engine *e, double *norm);
+    /* adam: update parameters from BD_SLOT_GRAD; norm = result of grad_norm */
+    bd_status (*adam)(bd_engine *e, const bd_adam *a, double norm);
+} bd_backend;
+
+#endif
