@@ -11,7 +11,9 @@ typedef struct bd_engine bd_engine; /* a compiled graph on a device */
 
 /* Access to one tile's tensors from the callbacks below. INPUT and STATE may be written in `before`;
  * INPUT, STATE, and kept ACT may be read in `after`. Borrowed for the duration of the callback. */
-typedef struct bd_view bd_view;
+typedef struct {
+    void *const *data; /* by tensor id; NULL where a tensor has no host storage in this tile */
+} bd_view;
 void *bd_view_data(const bd_view *v, int tensor_id);
 
 /* A run: tiles 0..n_tiles-1, each replayed n_iter times in a row by one worker (training: n_iter = 1;
