@@ -1,61 +1,140 @@
-# baddiff: one non-recursive Makefile. `make help` lists the verbs.
-BUILD   ?= build/release
-THREADS ?= $(shell nproc 2>/dev/null || echo 1)
-PROFILE ?= mini
-CC      ?= cc
-PKGS    := dnnl libpng libjpeg zlib libzip jansson inih libcrypto openblas
+# baddiff: one non-recursive Makefile. `make help` lists the verbs and the settings.
+CC      := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
 CFLAGS  ?= -O2 -g
+PROFILE ?= mini
+THREADS ?= $(shell nproc 2>/dev/null || echo 1)
+SAN     ?=
 WERROR  ?= 0
 V       ?= 0
+comma   := ,
+CONFIG  := $(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)$(if $(findstring clang,$(CC)),-clang)
+BUILD   ?= build/$(CONFIG)
 Q       := $(if $(filter 1,$(V)),,@)
+export CC PROFILE THREADS LAUNCH ALL BUILD NO_INSTALL
 
-SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Isrc -I$(BUILD)/gen $(CFLAGS) -ffp-contract=off -fno-math-errno -fPIE \
-    -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
-    $(if $(filter 1,$(WERROR)),-Werror) -fstack-protector-strong -MMD -MP $(SAN_FLAGS)
-ALL_LDLIBS = $(LDLIBS) -ldnnl -lcsv -lpng -ljpeg -lz -lzip -ljansson -linih -lcrypto -lopenblas -lgomp -lm -lpthread
-ALL_LDFLAGS = $(LDFLAGS) -pie -Wl,-z,relro,-z,now $(SAN_FLAGS)
+# What this compiler knows of the OpenSSF hardening guide is asked once and kept.
+HARDEN_WISH := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -mbranch-protection=standard \
+    -ftrivial-auto-var-init=zero -fstrict-flex-arrays=3 -fno-delete-null-pointer-checks -fno-strict-overflow \
+    -fno-strict-aliasing -Wtrampolines -Wbidi-chars=any -Wimplicit-fallthrough -Wformat=2 -Werror=format-security \
+    -Wl,-z,nodlopen -Wl,-z,noexecstack -Wl,-z,relro -Wl,-z,now -Wl,--as-needed -Wl,--no-copy-dt-needed-entries
+NO_BUILD := help clean lint fetch deps
+ifneq ($(filter-out $(NO_BUILD),$(or $(MAKECMDGOALS),all)),)
+include $(BUILD)/gen/flags.mk
+endif
 
-LIB_SRC  := $(filter-out src/cli/% src/cpu/vec_kernels.c,$(wildcard src/*/*.c))
-CLI_SRC  := $(wildcard src/cli/*.c)
-TEST_SRC := $(wildcard tests/test_*.c)
-REF_SRC  := $(wildcard tests/ref/*.c)
-LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
-CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
-REF_OBJ  := $(REF_SRC:%.c=$(BUILD)/%.o)
-TESTS    := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
+# An optimised build without a sanitizer also gets checked libc calls (they need both).
+FORTIFY   := $(if $(SAN)$(filter -O0 -Og,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
+SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Isrc -I$(BUILD)/gen $(CPPFLAGS) $(CFLAGS) -ffp-contract=off -fno-math-errno -fPIE \
+    -ffile-prefix-map=$(CURDIR)=. -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
+    $(filter-out -Wl$(comma)%,$(HARDEN)) $(FORTIFY) $(SAN_FLAGS)
+ALL_LDFLAGS = -pie $(filter -Wl$(comma)%,$(HARDEN)) $(LDFLAGS) $(SAN_FLAGS)
+ALL_LDLIBS  = $(LDLIBS) -ldnnl -lcsv -lpng -lz -ljansson -linih -lcrypto -lopenblas -lgomp -lm -lpthread
+COMPILE     = $(CC) $(ALL_CFLAGS) $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP
+
+# The kernels of src/cpu/vec_kernels.c are compiled once an instruction set and chosen at run time.
+VEC_ISA    := $(if $(wildcard src/cpu/vec_kernels.c),$(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),avx2 avx512,base))
+VEC_avx2   := -mavx2 -mfma
+VEC_avx512 := -mavx2 -mfma -mavx512f -mavx512vl -mavx512dq -mavx512bw -mprefer-vector-width=512
+VEC_base   :=
+VEC_UNHARD  = $(if $(filter -ftrivial%,$(HARDEN)),-ftrivial-auto-var-init=uninitialized)
+
+LIB_SRC   := $(sort $(filter-out src/cli/% src/cpu/vec_kernels.c,$(wildcard src/*/*.c)))
+LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/%.o) $(VEC_ISA:%=$(BUILD)/src/cpu/vec_kernels_%.o)
+CLI_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard src/cli/*.c)))
+HELP_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/ref/*.c) $(filter-out tests/test_%,$(wildcard tests/*.c))))
+TESTS     := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/test_*.c))) $(sort $(wildcard tests/test_*.sh))
+TEST_PROG := $(filter $(BUILD)/%,$(TESTS))
+ALL_OBJ   := $(LIB_OBJ) $(CLI_OBJ) $(HELP_OBJ) $(TEST_PROG:=.o)
+PROGRAM   := $(if $(wildcard src/cli/main.c),$(BUILD)/baddiff)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all test help clean
+.SUFFIXES:
+.PHONY: all tests test reproduce figures regress report bench lint fetch deps deps-first clean help FORCE
 
-all: $(BUILD)/baddiff ## build the program
+all: $(PROGRAM) $(BUILD)/libbaddiff.a ## build the program (build/release/baddiff)
+
+tests: $(PROGRAM) $(TESTS) ## build the test programs without running them
+
+test: tests ## install what is missing, build, run the whole test suite
+	@scripts/run-tests $(if $(JUNIT),--junit $(JUNIT)) $(BUILD) $(TESTS)
+
+reproduce: $(BUILD)/baddiff ## run the recipes of PROFILE, draw the figures, compare with what is expected
+	+@scripts/reproduce
+
+figures: ## draw results/PROFILE/figures from the CSVs that are there
+	@scripts/figures $(PROFILE)
+
+regress: $(BUILD)/baddiff ## compare results/PROFILE with experiments/expected (exit 3 outside a band)
+	@$(BUILD)/baddiff regress --profile $(PROFILE)
+
+report: $(BUILD)/baddiff ## write results/PROFILE/report.html
+	@scripts/report $(PROFILE)
+
+bench: $(BUILD)/baddiff ## measure speed and memory of both networks on this machine
+	@$(BUILD)/baddiff bench --threads $(THREADS)
+
+lint: ## format, clang-tidy, cppcheck, shellcheck, layers, header labels (ALL=1: every file, not only changed ones)
+	@scripts/lint
+
+fetch: ## fetch optional inputs: make fetch DATA=name; without DATA, list them
+	@data-fetch/fetch $(DATA)
+
+deps: ## install the missing Debian/Ubuntu packages (NO_INSTALL=1: only name them)
+	@scripts/deps
+
+clean: ## remove this configuration's build folder; runs and results stay
+	rm -rf $(BUILD)
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@printf '%s\n' '' 'settings (VAR=value):' \
+	    '  PROFILE=mini|smoke  what to reproduce        THREADS=N    worker threads (default: all cores)' \
+	    '  ALL=1               every recipe, not only   LAUNCH=CMD   prefix of each stage, with -jN on a cluster:' \
+	    "                      the profile's own                     LAUNCH='srun -c 8' -j64" \
+	    '  NO_INSTALL=1        no package manager       CC=clang     another compiler, own build folder' \
+	    '  SAN=address,undefined  sanitizer build       WERROR=1     warnings are errors   V=1  show commands'
+
+# Goals that promise a fresh machine install packages; the others only say what is missing.
+DEPS_MODE := $(if $(filter test reproduce,$(MAKECMDGOALS)),$(if $(filter-out 0,$(NO_INSTALL)),--warn),--warn)
+deps-first:
+	@scripts/deps $(DEPS_MODE)
+
+$(BUILD)/gen/flags.mk: scripts/cc-flags Makefile
+	@mkdir -p $(@D)
+	@echo "HARDEN := $$(scripts/cc-flags '$(CC)' $(HARDEN_WISH))" >$@.tmp && mv $@.tmp $@
+
+# Objects are rebuilt when the compiler or a flag changes.
+$(BUILD)/gen/flags.stamp: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(ALL_CFLAGS) $(VEC_avx512)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS) $(VEC_avx512)' >$@
+
+$(BUILD)/gen/bd_version.h: FORCE
+	@scripts/version $@
+
+$(ALL_OBJ): $(BUILD)/gen/flags.stamp | deps-first $(BUILD)/gen/bd_version.h
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(COMPILE) -c -o $@ $<
+
+$(BUILD)/src/cpu/vec_kernels_%.o: src/cpu/vec_kernels.c
+	@mkdir -p $(@D)
+	@echo "  CC    $< ($*)"
+	$(Q)$(COMPILE) -O3 $(VEC_$*) $(VEC_UNHARD) -DBD_ISA=$* -c -o $@ $<
+
+$(BUILD)/libbaddiff.a: $(LIB_OBJ)
+	$(Q)rm -f $@ && ar rcsD $@ $^
 
 $(BUILD)/baddiff: $(CLI_OBJ) $(BUILD)/libbaddiff.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
 
-$(BUILD)/libbaddiff.a: $(LIB_OBJ)
-	$(Q)rm -f $@ && ar rcs $@ $^
-
-$(BUILD)/%.o: %.c
-	@mkdir -p $(@D)
-	@echo "  CC    $<"
-	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
-
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(REF_OBJ) $(BUILD)/libbaddiff.a
+$(BUILD)/tests/%.o: ALL_CFLAGS += -Itests
+$(TEST_PROG): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELP_OBJ) $(BUILD)/libbaddiff.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(ALL_LDLIBS)
 
-$(BUILD)/tests/%.o: ALL_CFLAGS += -Itests
-
-test: $(BUILD)/baddiff $(TESTS) ## build and run the whole test suite
-	@scripts/run-tests $(BUILD) $(TESTS)
-
-clean: ## remove this configuration's build folder
-	rm -rf $(BUILD)
-
-help: ## this list
-	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
-
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d) $(REF_OBJ:.o=.d)
+-include $(ALL_OBJ:.o=.d)
