@@ -1,0 +1,68 @@
+/* A diffusion model as a folder in diffusers' layout, and how a backdoored one is marked. */
+#ifndef BD_NN_MODEL_H
+#define BD_NN_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/status.h"
+#include "nn/params.h"
+#include "nn/unet.h"
+
+/* scheduler_config.json of a DDPMScheduler with a linear beta and epsilon prediction. */
+typedef struct {
+    int T;
+    double beta_start, beta_end;
+    bool clip_sample;
+    char variance_type[16]; /* fixed_small or fixed_large */
+} bd_scheduler_config;
+
+/* What a backdoored model says about itself. All zero = clean. */
+typedef struct {
+    bool backdoored;
+    char attack[32], trigger[64], target[64], dataset[64];
+    double poison_rate;
+} bd_model_mark;
+
+typedef struct {
+    bd_unet_config unet;
+    bool has_scheduler;
+    bd_scheduler_config scheduler;
+    bd_model_mark mark;
+    bd_params params;
+} bd_model;
+
+/* bd_model_load -- the folder's config.json, diffusion_pytorch_model.safetensors and, if there,
+ * scheduler_config.json; each at the root or under unet/ and scheduler/.
+ *   errors   BD_E_MISSING: no such folder or file; BD_E_FORMAT: file, place and reason
+ *   memory   caller frees with bd_model_clear
+ *   tested   tests/test_model.c */
+BD_MUST_CHECK bd_status bd_model_load(bd_model *out, const char *dir);
+void bd_model_clear(bd_model *m); /* an all-zero struct is fine */
+
+/* bd_model_folder -- PARENT/model, or PARENT/model-BACKDOORED for a marked model. */
+BD_MUST_CHECK bd_status bd_model_folder(char *out, size_t size, const char *parent,
+                                        const bd_model_mark *mark);
+
+/* bd_model_save -- write the folder (made if need be), each file atomically, the weights last.
+ * diffusers loads it as a pipeline. A backdoored model carries its mark in the metadata of its
+ * weights and in README.md, and the folder's own name must contain BACKDOORED (bd_model_folder).
+ *   errors   BD_E_ARG: the mark is incomplete, or the folder's name hides it; BD_E_IO
+ *   memory   borrows m
+ *   tested   tests/test_model.c */
+BD_MUST_CHECK bd_status bd_model_save(const bd_model *m, const char *dir);
+
+/* bd_model_is_backdoored -- the mark of a model folder or of one safetensors file; *mark is all zero
+ * when there is none. Whatever says BACKDOORED counts: metadata, the card, or the folder's name.
+ *   errors   BD_E_MISSING, BD_E_FORMAT, BD_E_IO */
+BD_MUST_CHECK bd_status bd_model_is_backdoored(bd_model_mark *mark, const char *path);
+
+/* bd_model_mark_read -- the mark in the metadata of an open safetensors file. */
+void bd_model_mark_read(bd_model_mark *mark, const bd_safetensors *s);
+
+/* bd_scheduler_config_load / save -- scheduler_config.json; what this project cannot honour (another
+ * beta schedule, v-prediction ...) is refused by name. */
+BD_MUST_CHECK bd_status bd_scheduler_config_load(bd_scheduler_config *out, const char *path);
+BD_MUST_CHECK bd_status bd_scheduler_config_save(const bd_scheduler_config *c, const char *path);
+
+#endif
