@@ -1,0 +1,58 @@
+#include "data/art.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+
+static const char *const file_names[BD_ART_COUNT] = {
+    [BD_ART_STOP_SIGN] = "stop_sign_wo_bg.png",
+    [BD_ART_GLASSES] = "glasses.png",
+    [BD_ART_HAT] = "fedora-hat.png",
+    [BD_ART_CAT] = "cat_wo_bg.png",
+};
+
+bd_status bd_art_init(bd_art *art, const char *name, const char *dir) {
+    int original = strcmp(name, "original") == 0;
+    BD_REQUIRE(original || strcmp(name, "builtin") == 0, BD_E_ARG,
+               "art \"%s\" is not known: use builtin or original", name);
+    art->dir = !original ? NULL : dir ? dir : BD_ART_DIR;
+    return BD_OK;
+}
+
+const char *bd_art_name(const bd_art *art) {
+    return art->dir ? "original" : "builtin";
+}
+
+static bd_status original_load(bd_image *out, const char *dir, bd_art_id id, int c) {
+    char path[1024];
+    BD_TRY(bd_path_join(path, sizeof path, dir, file_names[id]));
+    BD_REQUIRE(bd_file_exists(path), BD_E_MISSING,
+               "%s: no such file; put the original picture of IBM/BadDiffusion (folder static) "
+               "there, or use art = builtin",
+               path);
+    return bd_png_load(out, path, c);
+}
+
+/* RGB -> grey in place, as Pillow's convert("L"). */
+static void to_grey(bd_image *img) {
+    size_t n = (size_t)img->w * (size_t)img->h;
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t *p = img->pixels + 3 * i;
+        img->pixels[i] = (uint8_t)((19595u * p[0] + 38470u * p[1] + 7471u * p[2] + 32768u) >> 16);
+    }
+    img->c = 1;
+}
+
+bd_status bd_art_image(bd_image *out, const bd_art *art, bd_art_id id, int c) {
+    *out = (bd_image){0};
+    BD_REQUIRE(c == 1 || c == 3, BD_E_ARG, "art: %d channels, must be 1 or 3", c);
+    if (art->dir) return original_load(out, art->dir, id, c);
+    out->w = out->h = BD_ART_SIDE;
+    out->c = 3;
+    out->pixels = malloc((size_t)3 * BD_ART_SIDE * BD_ART_SIDE);
+    BD_REQUIRE(out->pixels, BD_E_MEMORY, "art: no memory for a picture");
+    bd_art_draw(out->pixels, id);
+    if (c == 1) to_grey(out);
+    return BD_OK;
+}
