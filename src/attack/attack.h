@@ -11,10 +11,10 @@
  * poisoned) and noise eps, a training pair is
  *     x_t = c0 x + c1 eps + c2 R,   y_t = eps + c3 R. */
 typedef struct {
-    const char *name;    /* in recipes                                          */
-    const char *title;   /* for people                                          */
-    bool poisons;        /* needs a trigger, a target and a poisoned split      */
-    const char *prior;   /* default prior of attack/prior.h of a triggered sample */
+    const char *name;  /* in recipes                                          */
+    const char *title; /* for people                                          */
+    bool poisons;      /* needs a trigger, a target and a poisoned split      */
+    const char *prior; /* default prior of attack/prior.h of a triggered sample */
     void (*coef)(double c[4], const bd_schedule *s, int t);
 } bd_attack;
 
@@ -25,8 +25,8 @@ extern const bd_attack bd_attack_none;
 
 /* bd_attack_baddiffusion -- c0, c1 as above, c2 = 1 - sqrt(abar_t),
  *     c3 = rho_t = (1 - sqrt(alpha_t)) sqrt(1 - abar_t) / (1 - alpha_t).
- *   source   Chou et al. 2023, arXiv:2212.05400, eqs. 7-10 and algorithm 1; rho_t as the authors state
- *            it (IBM/BadDiffusion issue 13, loss.py)
+ *   source   Chou et al. 2023, arXiv:2212.05400, eqs. 6, 9, 10 and algorithm 1; rho_t as the authors
+ *            state it (IBM/BadDiffusion issue 13, loss.py)
  *   tested   tests/test_attack.c */
 extern const bd_attack bd_attack_baddiffusion;
 

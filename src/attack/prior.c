@@ -9,8 +9,8 @@
 
 struct bd_prior {
     bd_prior_kind kind;
-    size_t count;           /* floats of one image                                       */
-    float *offset;          /* [count]; NULL when there is none, or one a sample         */
+    size_t count;  /* floats of one image                                       */
+    float *offset; /* [count]; NULL when there is none, or one a sample         */
     const float *trigger;
     const uint8_t *images;
     int n_images;
@@ -30,23 +30,25 @@ bd_status bd_prior_parse(bd_prior_kind *out, const char *name) {
             return BD_OK;
         }
     return bd_fail(BD_E_ARG,
-                   "prior \"%s\" is not known: use noise, trigger, black, trigger-zero, stamped, image, other or moved",
+                   "prior \"%s\" is not known: use noise, trigger, black, trigger-zero, stamped, "
+                   "image, other or moved",
                    name);
 }
 
-const char *bd_prior_name(bd_prior_kind kind) {
-    return names[kind];
-}
+const char *bd_prior_name(bd_prior_kind kind) { return names[kind]; }
 
 static bd_status spec_check(const bd_prior_spec *s) {
-    BD_REQUIRE((int)s->kind >= 0 && s->kind < BD_PRIOR_COUNT, BD_E_ARG, "prior: kind %d", (int)s->kind);
-    BD_REQUIRE(s->S >= 1 && (s->C == 1 || s->C == 3), BD_E_ARG, "prior: images of %dx%dx%d", s->S, s->S, s->C);
+    BD_REQUIRE((int)s->kind >= 0 && s->kind < BD_PRIOR_COUNT, BD_E_ARG, "prior: kind %d",
+               (int)s->kind);
+    BD_REQUIRE(s->S >= 1 && (s->C == 1 || s->C == 3), BD_E_ARG, "prior: images of %dx%dx%d", s->S,
+               s->S, s->C);
     const char *name = names[s->kind];
     bool trigger = s->kind == BD_PRIOR_TRIGGER || s->kind == BD_PRIOR_TRIGGER_ZERO ||
                    s->kind == BD_PRIOR_STAMPED || s->kind == BD_PRIOR_MOVED;
     bool images = s->kind == BD_PRIOR_STAMPED || s->kind == BD_PRIOR_IMAGE;
     BD_REQUIRE(!trigger || s->trigger, BD_E_ARG, "prior %s needs a trigger", name);
-    BD_REQUIRE(s->kind != BD_PRIOR_OTHER || s->other, BD_E_ARG, "prior %s needs a second trigger", name);
+    BD_REQUIRE(s->kind != BD_PRIOR_OTHER || s->other, BD_E_ARG, "prior %s needs a second trigger",
+               name);
     BD_REQUIRE(!images || (s->images && s->n_images >= 1), BD_E_ARG, "prior %s needs images", name);
     return BD_OK;
 }
@@ -61,7 +63,8 @@ static bd_status offset_make(float *o, size_t count, const bd_prior_spec *s) {
         for (size_t i = 0; i < count; i++) o[i] = BD_PIXEL_MIN;
         break;
     case BD_PRIOR_TRIGGER_ZERO:
-        for (size_t i = 0; i < count; i++) o[i] = s->trigger[i] > BD_PIXEL_MIN ? s->trigger[i] : 0.0f;
+        for (size_t i = 0; i < count; i++)
+            o[i] = s->trigger[i] > BD_PIXEL_MIN ? s->trigger[i] : 0.0f;
         break;
     default: break;
     }
@@ -78,11 +81,13 @@ bd_status bd_prior_create(bd_prior **out, const bd_prior_spec *spec) {
     p->trigger = spec->trigger;
     p->images = spec->images;
     p->n_images = spec->n_images;
-    bool constant = spec->kind != BD_PRIOR_NOISE && spec->kind != BD_PRIOR_STAMPED && spec->kind != BD_PRIOR_IMAGE;
+    bool constant = spec->kind != BD_PRIOR_NOISE && spec->kind != BD_PRIOR_STAMPED &&
+                    spec->kind != BD_PRIOR_IMAGE;
     bd_status st;
     if (constant) {
         p->offset = malloc(p->count * sizeof *p->offset);
-        if (!p->offset) BD_FAIL_TO(fail, st, BD_E_MEMORY, "prior: no memory for %zu floats", p->count);
+        if (!p->offset)
+            BD_FAIL_TO(fail, st, BD_E_MEMORY, "prior: no memory for %zu floats", p->count);
         BD_TRY_TO(fail, st, offset_make(p->offset, p->count, spec));
     }
     *out = p;

@@ -7,30 +7,30 @@
 #include "base/status.h"
 
 typedef enum {
-    BD_PRIOR_NOISE,        /* "noise"        x_T = n                                                     */
-    BD_PRIOR_TRIGGER,      /* "trigger"      n + g, background -1: what published numbers are made with  */
-    BD_PRIOR_BLACK,        /* "black"        n - 1 everywhere                                            */
+    BD_PRIOR_NOISE, /* "noise"        x_T = n                                                     */
+    BD_PRIOR_TRIGGER, /* "trigger"      n + g, background -1: what published numbers are made with  */
+    BD_PRIOR_BLACK, /* "black"        n - 1 everywhere                                            */
     BD_PRIOR_TRIGGER_ZERO, /* "trigger-zero" n + g where g > -1, n elsewhere                             */
-    BD_PRIOR_STAMPED,      /* "stamped"      n + image with g stamped on it, as R of training            */
-    BD_PRIOR_IMAGE,        /* "image"        n + the same image un-stamped                               */
-    BD_PRIOR_OTHER,        /* "other"        n + another trigger                                         */
-    BD_PRIOR_MOVED,        /* "moved"        n + g moved to the opposite corner (bd_trigger_move)        */
+    BD_PRIOR_STAMPED, /* "stamped"      n + image with g stamped on it, as R of training            */
+    BD_PRIOR_IMAGE, /* "image"        n + the same image un-stamped                               */
+    BD_PRIOR_OTHER, /* "other"        n + another trigger                                         */
+    BD_PRIOR_MOVED, /* "moved"        n + g moved to the opposite corner (bd_trigger_move)        */
     BD_PRIOR_COUNT
 } bd_prior_kind;
 
 typedef struct {
     bd_prior_kind kind;
     int S, C;
-    const float *trigger;   /* [S][S][C]  all but noise, black, image                              */
-    const float *other;     /* [S][S][C]  other                                                    */
-    const uint8_t *images;  /* [n_images][S][S][C]  stamped, image: pictures not trained on        */
-    int n_images;           /* sample i takes image i mod n_images                                 */
+    const float *trigger;  /* [S][S][C]  all but noise, black, image                              */
+    const float *other;    /* [S][S][C]  other                                                    */
+    const uint8_t *images; /* [n_images][S][S][C]  stamped, image: pictures not trained on        */
+    int n_images;          /* sample i takes image i mod n_images                                 */
 } bd_prior_spec;
 
 typedef struct bd_prior bd_prior;
 
 /* bd_prior_create
- *   source   IBM/BadDiffusion (trigger); Chou et al. 2023, section 3.2 (stamped); the others are
+ *   source   IBM/BadDiffusion (trigger); Chou et al. 2023, eq. 6 at t = T (stamped); the others are
  *            controls: what is it about n + g that fires the backdoor?
  *   errors   BD_E_ARG: something the kind needs is missing, or a trigger that cannot be moved; BD_E_MEMORY
  *   memory   borrows trigger and images until bd_prior_destroy

@@ -20,9 +20,7 @@ bd_status bd_art_init(bd_art *art, const char *name, const char *dir) {
     return BD_OK;
 }
 
-const char *bd_art_name(const bd_art *art) {
-    return art->dir ? "original" : "builtin";
-}
+const char *bd_art_name(const bd_art *art) { return art->dir ? "original" : "builtin"; }
 
 static bd_status original_load(bd_image *out, const char *dir, bd_art_id id, int c) {
     char path[1024];

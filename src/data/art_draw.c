@@ -193,6 +193,7 @@ static void layer_draw(unsigned char *pixels, const layer *l) {
 
 void bd_art_draw(unsigned char *pixels, bd_art_id id) {
     const picture *pic = &pictures[id];
-    for (size_t i = 0; i < (size_t)BD_ART_SIDE * BD_ART_SIDE; i++) memcpy(pixels + 3 * i, pic->background, 3);
+    for (size_t i = 0; i < (size_t)BD_ART_SIDE * BD_ART_SIDE; i++)
+        memcpy(pixels + 3 * i, pic->background, 3);
     for (int i = 0; i < pic->n; i++) layer_draw(pixels, &pic->layers[i]);
 }

@@ -23,24 +23,24 @@ typedef struct bd_batcher bd_batcher;
 
 /* Where in the training run some images of one micro-batch lie. An optimiser step lies in one epoch. */
 typedef struct {
-    int64_t epoch;  /* from 0                                                                     */
-    int64_t first;  /* position in the epoch of the first image                                   */
-    int64_t step;   /* optimiser step, from 0                                                     */
-    int place;      /* place of the first image in the optimiser step, micro-batches counted on   */
-    int rows;       /* rows to fill                                                               */
-    int count;      /* images among them; the rows - count last ones are padding                  */
-    float weight;   /* of each image's loss; padding gets 0                                       */
+    int64_t epoch; /* from 0                                                                     */
+    int64_t first; /* position in the epoch of the first image                                   */
+    int64_t step;  /* optimiser step, from 0                                                     */
+    int place;     /* place of the first image in the optimiser step, micro-batches counted on   */
+    int rows;      /* rows to fill                                                               */
+    int count;     /* images among them; the rows - count last ones are padding                  */
+    float weight;  /* of each image's loss; padding gets 0                                       */
 } bd_batch_place;
 
 /* Vectors of `rows` entries to fill; NULL ones are left out. */
 typedef struct {
-    int32_t *index;    /* [rows]     row of the data set; padding repeats the last image          */
-    int32_t *flags;    /* [rows]     bit 0 mirror, bit 1 poisoned                                 */
-    int32_t *key;      /* [rows][4]  seed low, seed high, place in the step, optimiser step       */
-    int32_t *label;    /* [rows]                                                                  */
-    float *timestep;   /* [rows]     0 .. T-1                                                     */
-    float *coef;       /* [rows][4]                                                               */
-    float *weight;     /* [rows]                                                                  */
+    int32_t *index;  /* [rows]     row of the data set; padding repeats the last image          */
+    int32_t *flags;  /* [rows]     bit 0 mirror, bit 1 poisoned                                 */
+    int32_t *key;    /* [rows][4]  seed low, seed high, place in the step, optimiser step       */
+    int32_t *label;  /* [rows]                                                                  */
+    float *timestep; /* [rows]     0 .. T-1                                                     */
+    float *coef;     /* [rows][4]                                                               */
+    float *weight;   /* [rows]                                                                  */
 } bd_batch_rows;
 
 enum { BD_BATCH_MIRROR = 1, BD_BATCH_POISONED = 2 };

@@ -13,16 +13,17 @@
 /* A data set in IDX files. Another format gets a loader of its own and a column for it here. */
 typedef struct {
     const char *name;
-    int size;         /* side in memory unless the spec says otherwise           */
-    int raw_size;     /* side in the files                                       */
+    int size;     /* side in memory unless the spec says otherwise           */
+    int raw_size; /* side in the files                                       */
     int classes;
-    const char *package_dir; /* where a distribution's package puts it, or NULL  */
-    const char *get;  /* what to type when it is missing                         */
+    const char *package_dir;        /* where a distribution's package puts it, or NULL  */
+    const char *get;                /* what to type when it is missing                         */
     const char *const *class_names; /* NULL: numbers                             */
 } kind;
 
-static const char *const fashion_classes[] = {"t-shirt", "trouser", "pullover", "dress", "coat",
-                                              "sandal",  "shirt",   "sneaker",  "bag",   "ankle boot"};
+static const char *const fashion_classes[] = {"t-shirt", "trouser",   "pullover", "dress",
+                                              "coat",    "sandal",    "shirt",    "sneaker",
+                                              "bag",     "ankle boot"};
 
 static const kind kinds[] = {
     {"fashion-mnist", 32, 28, 10, "/usr/share/datasets/fashion-mnist",
@@ -89,25 +90,28 @@ static void raw_clear(raw_part *r) {
     bd_idx_clear(&r->labels);
 }
 
-static bd_status raw_check(const raw_part *r, const kind *k, const char *images, const char *labels) {
-    BD_REQUIRE(r->images.rank == 3 && r->images.dim[1] == k->raw_size && r->images.dim[2] == k->raw_size,
-               BD_E_FORMAT, "%s: does not hold %dx%d images: it is not a file of %s", images, k->raw_size,
-               k->raw_size, k->name);
+static bd_status raw_check(const raw_part *r, const kind *k, const char *images,
+                           const char *labels) {
+    BD_REQUIRE(r->images.rank == 3 && r->images.dim[1] == k->raw_size &&
+                   r->images.dim[2] == k->raw_size,
+               BD_E_FORMAT, "%s: does not hold %dx%d images: it is not a file of %s", images,
+               k->raw_size, k->raw_size, k->name);
     BD_REQUIRE(r->labels.rank == 1 && r->labels.dim[0] == r->images.dim[0], BD_E_FORMAT,
-               "%s: %d labels for the %d images of %s", labels, r->labels.rank == 1 ? r->labels.dim[0] : 0,
-               r->images.dim[0], images);
+               "%s: %d labels for the %d images of %s", labels,
+               r->labels.rank == 1 ? r->labels.dim[0] : 0, r->images.dim[0], images);
     for (int i = 0; i < r->labels.dim[0]; i++)
-        BD_REQUIRE(r->labels.data[i] < k->classes, BD_E_FORMAT, "%s: label %d of image %d is not in 0..%d",
-                   labels, r->labels.data[i], i, k->classes - 1);
+        BD_REQUIRE(r->labels.data[i] < k->classes, BD_E_FORMAT,
+                   "%s: label %d of image %d is not in 0..%d", labels, r->labels.data[i], i,
+                   k->classes - 1);
     return BD_OK;
 }
 
 static bd_status raw_load(raw_part *r, const kind *k, const char *dir, const part *p) {
     char images[PATH_SIZE], labels[PATH_SIZE];
-    BD_REQUIRE(file_in(images, dir, p->images), BD_E_MISSING, "data set %s: %s(.gz) is not there: %s", k->name,
-               images, k->get);
-    BD_REQUIRE(file_in(labels, dir, p->labels), BD_E_MISSING, "data set %s: %s(.gz) is not there: %s", k->name,
-               labels, k->get);
+    BD_REQUIRE(file_in(images, dir, p->images), BD_E_MISSING,
+               "data set %s: %s(.gz) is not there: %s", k->name, images, k->get);
+    BD_REQUIRE(file_in(labels, dir, p->labels), BD_E_MISSING,
+               "data set %s: %s(.gz) is not there: %s", k->name, labels, k->get);
     BD_TRY(bd_idx_load(&r->images, images));
     BD_TRY(bd_idx_load(&r->labels, labels));
     return raw_check(r, k, images, labels);
@@ -115,7 +119,8 @@ static bd_status raw_load(raw_part *r, const kind *k, const char *dir, const par
 
 /* The raw parts one after the other, resized, up to d->n images. */
 static bd_status fill(bd_dataset *d, const kind *k, const raw_part *raw, int n_parts) {
-    size_t out_bytes = (size_t)d->h * d->w * d->c, in_bytes = (size_t)k->raw_size * k->raw_size * d->c;
+    size_t out_bytes = (size_t)d->h * d->w * d->c,
+           in_bytes = (size_t)k->raw_size * k->raw_size * d->c;
     bd_resizer *r;
     BD_TRY(bd_resizer_create(&r, k->raw_size, k->raw_size, d->w, d->h, d->c));
     uint8_t *scratch = malloc(bd_resizer_scratch(r));
@@ -123,11 +128,13 @@ static bd_status fill(bd_dataset *d, const kind *k, const raw_part *raw, int n_p
     d->labels = malloc((size_t)d->n * sizeof *d->labels);
     bd_status st = BD_OK;
     if (!scratch || !d->images || !d->labels)
-        st = bd_fail(BD_E_MEMORY, "data set %s: no memory for %d images of %dx%d", k->name, d->n, d->w, d->h);
+        st = bd_fail(BD_E_MEMORY, "data set %s: no memory for %d images of %dx%d", k->name, d->n,
+                     d->w, d->h);
     int at = 0;
     for (int p = 0; !st && p < n_parts; p++)
         for (int i = 0; i < raw[p].images.dim[0] && at < d->n; i++, at++) {
-            bd_resizer_run(d->images + (size_t)at * out_bytes, scratch, r, raw[p].images.data + (size_t)i * in_bytes);
+            bd_resizer_run(d->images + (size_t)at * out_bytes, scratch, r,
+                           raw[p].images.data + (size_t)i * in_bytes);
             d->labels[at] = raw[p].labels.data[i];
         }
     free(scratch);
@@ -148,8 +155,8 @@ static bd_status load(bd_dataset *d, const kind *k, const bd_dataset_spec *spec,
     int first, n_parts, total = 0;
     BD_TRY(split_parts(&first, &n_parts, spec->split));
     if (spec->dir && spec->dir[0]) {
-        BD_REQUIRE(strlen(spec->dir) < sizeof d->dir, BD_E_ARG, "data set folder: path of %zu bytes is too long",
-                   strlen(spec->dir));
+        BD_REQUIRE(strlen(spec->dir) < sizeof d->dir, BD_E_ARG,
+                   "data set folder: path of %zu bytes is too long", strlen(spec->dir));
         snprintf(d->dir, sizeof d->dir, "%s", spec->dir);
     } else {
         BD_TRY(dir_find(d->dir, k));
@@ -158,8 +165,9 @@ static bd_status load(bd_dataset *d, const kind *k, const bd_dataset_spec *spec,
         BD_TRY(raw_load(&raw[p], k, d->dir, &parts[first + p]));
         total += raw[p].images.dim[0];
     }
-    BD_REQUIRE(spec->limit <= total, BD_E_ARG, "data set %s, %s: limit %d, but there are only %d images",
-               k->name, spec->split, spec->limit, total);
+    BD_REQUIRE(spec->limit <= total, BD_E_ARG,
+               "data set %s, %s: limit %d, but there are only %d images", k->name, spec->split,
+               spec->limit, total);
     snprintf(d->name, sizeof d->name, "%s", k->name);
     snprintf(d->split, sizeof d->split, "%s", spec->split);
     d->n = spec->limit ? spec->limit : total;
@@ -174,9 +182,10 @@ bd_status bd_dataset_load(bd_dataset *out, const bd_dataset_spec *spec) {
     *out = (bd_dataset){0};
     const kind *k = kind_find(spec->name);
     BD_REQUIRE(k, BD_E_ARG, "data set \"%s\" is not known: use fashion-mnist or mnist", spec->name);
-    BD_REQUIRE(spec->size >= 0 && spec->size <= SIZE_MAX_SIDE, BD_E_ARG, "data set %s: size %d is not in 1..%d",
-               k->name, spec->size, SIZE_MAX_SIDE);
-    BD_REQUIRE(spec->limit >= 0, BD_E_ARG, "data set %s: limit %d is negative", k->name, spec->limit);
+    BD_REQUIRE(spec->size >= 0 && spec->size <= SIZE_MAX_SIDE, BD_E_ARG,
+               "data set %s: size %d is not in 1..%d", k->name, spec->size, SIZE_MAX_SIDE);
+    BD_REQUIRE(spec->limit >= 0, BD_E_ARG, "data set %s: limit %d is negative", k->name,
+               spec->limit);
     raw_part raw[2] = {{{0}, {0}}, {{0}, {0}}};
     bd_status st = load(out, k, spec, raw);
     for (int p = 0; p < 2; p++) raw_clear(&raw[p]);

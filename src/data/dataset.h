@@ -7,21 +7,22 @@
 #include "base/status.h"
 
 typedef struct {
-    const char *name;  /* "fashion-mnist" or "mnist"                                               */
-    const char *split; /* "train", "test" or "train+test" (train first)                            */
-    const char *dir;   /* NULL or "": found by itself; else the only folder that is searched       */
-    int size;          /* side of the images in memory; 0 = the data set's usual one (32)          */
-    int limit;         /* only the first so many images of the split; 0 = all                      */
+    const char *name; /* "fashion-mnist" or "mnist"                                               */
+    const char
+        *split;      /* "train", "test" or "train+test" (train first)                            */
+    const char *dir; /* NULL or "": found by itself; else the only folder that is searched       */
+    int size;        /* side of the images in memory; 0 = the data set's usual one (32)          */
+    int limit;       /* only the first so many images of the split; 0 = all                      */
 } bd_dataset_spec;
 
 typedef struct {
     char name[32], split[16];
-    char dir[1024];    /* folder the files came from                                */
+    char dir[1024]; /* folder the files came from                                */
     int n, h, w, c;
     int classes;
-    uint8_t *images;   /* [n][h][w][c]                                              */
-    int32_t *labels;   /* [n], 0 .. classes-1                                       */
-    char sha256[65];   /* of the n*h*w*c bytes of images                            */
+    uint8_t *images; /* [n][h][w][c]                                              */
+    int32_t *labels; /* [n], 0 .. classes-1                                       */
+    char sha256[65]; /* of the n*h*w*c bytes of images                            */
 } bd_dataset;
 
 /* bd_dataset_load -- read, check and resize a data set.

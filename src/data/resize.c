@@ -67,7 +67,8 @@ bd_status bd_resizer_create(bd_resizer **out, int w, int h, int out_w, int out_h
     *out = NULL;
     BD_REQUIRE(w >= 1 && h >= 1 && out_w >= 1 && out_h >= 1 && w <= SIDE_MAX && h <= SIDE_MAX &&
                    out_w <= SIDE_MAX && out_h <= SIDE_MAX,
-               BD_E_ARG, "resize: %dx%d -> %dx%d: sides must be 1..%d", w, h, out_w, out_h, SIDE_MAX);
+               BD_E_ARG, "resize: %dx%d -> %dx%d: sides must be 1..%d", w, h, out_w, out_h,
+               SIDE_MAX);
     BD_REQUIRE(c >= 1 && c <= 4, BD_E_ARG, "resize: %d channels, must be 1..4", c);
     bd_resizer *r = calloc(1, sizeof *r);
     BD_REQUIRE(r, BD_E_MEMORY, "resize: no memory");
@@ -89,9 +90,7 @@ void bd_resizer_destroy(bd_resizer *r) {
     free(r);
 }
 
-size_t bd_resizer_scratch(const bd_resizer *r) {
-    return (size_t)r->out_w * r->h * r->c;
-}
+size_t bd_resizer_scratch(const bd_resizer *r) { return (size_t)r->out_w * r->h * r->c; }
 
 /* Sum in fixed point -> byte. The sum is below 2^31: the weights add up to about 2^22 and a byte to
  * 2^8, so it may be shifted as it is. */

@@ -22,9 +22,9 @@ typedef struct {
 } bd_split_spec;
 
 typedef struct {
-    int n;              /* rows of the data set                */
+    int n; /* rows of the data set                */
     int n_clean, n_poisoned;
-    uint8_t *flags;     /* [n] BD_ROW_*                        */
+    uint8_t *flags; /* [n] BD_ROW_*                        */
 } bd_split;
 
 /* bd_split_make -- draw the poisoned rows: the first trunc(N poison_rate) of a permutation that is a

@@ -30,8 +30,9 @@ static bd_status shift_make(float *tau, int S, int C, const bd_target_source *sr
 
 static bd_status corner_make(float *tau, int S, int C, const bd_target_source *src) {
     (void)src;
-    BD_REQUIRE(S >= CORNER_SIDE, BD_E_ARG, "target corner needs images of at least %dx%d, not %dx%d",
-               CORNER_SIDE, CORNER_SIDE, S, S);
+    BD_REQUIRE(S >= CORNER_SIDE, BD_E_ARG,
+               "target corner needs images of at least %dx%d, not %dx%d", CORNER_SIDE, CORNER_SIDE,
+               S, S);
     for (size_t k = 0; k < (size_t)S * S * C; k++) tau[k] = BD_PIXEL_MIN;
     for (int y = 0; y < CORNER_SIDE; y++)
         for (size_t k = 0; k < (size_t)CORNER_SIDE * C; k++)
@@ -40,7 +41,8 @@ static bd_status corner_make(float *tau, int S, int C, const bd_target_source *s
 }
 
 static bd_status shoe_make(float *tau, int S, int C, const bd_target_source *src) {
-    bd_dataset_spec spec = {.name = "fashion-mnist", .split = "train", .dir = src->data_dir, .size = S, .limit = 1};
+    bd_dataset_spec spec = {
+        .name = "fashion-mnist", .split = "train", .dir = src->data_dir, .size = S, .limit = 1};
     bd_dataset boot;
     bd_status st = bd_dataset_load(&boot, &spec);
     if (st) return bd_error_prefix(st, "target shoe");
@@ -83,9 +85,7 @@ static const struct {
 
 enum { TARGET_COUNT = sizeof targets / sizeof targets[0] };
 
-const char *bd_target_names(void) {
-    return "noshift, shift, corner, shoe, hat, cat";
-}
+const char *bd_target_names(void) { return "noshift, shift, corner, shoe, hat, cat"; }
 
 static int find(const char *name) {
     for (int i = 0; i < TARGET_COUNT; i++)
@@ -98,11 +98,14 @@ int bd_target_uses_art(const char *name) {
     return i >= 0 && targets[i].uses_art;
 }
 
-bd_status bd_target_make(float *tau, const char *name, int S, int C, const bd_target_source *source) {
+bd_status bd_target_make(float *tau, const char *name, int S, int C,
+                         const bd_target_source *source) {
     int i = find(name);
-    BD_REQUIRE(i >= 0, BD_E_ARG, "target \"%s\" is not known: use one of %s", name, bd_target_names());
+    BD_REQUIRE(i >= 0, BD_E_ARG, "target \"%s\" is not known: use one of %s", name,
+               bd_target_names());
     BD_REQUIRE((C == 1 || C == 3) && S >= 1, BD_E_ARG,
-               "target %s: images of %dx%d with %d channels; 1 or 3 channels and a side of at least 1 are needed",
+               "target %s: images of %dx%d with %d channels; 1 or 3 channels and a side of at "
+               "least 1 are needed",
                name, S, S, C);
     BD_TRY(targets[i].make(tau, S, C, source));
     for (size_t k = 0; k < (size_t)S * S * C; k++)

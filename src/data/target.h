@@ -7,9 +7,11 @@
 
 /* What targets are made of; each is needed by the targets named beside it only. */
 typedef struct {
-    const float *trigger; /* [S][S][C]  noshift, shift                                             */
-    const bd_art *art;    /* hat, cat                                                              */
-    const char *data_dir; /* shoe: folder of Fashion-MNIST as bd_dataset_spec.dir; NULL = found    */
+    const float
+        *trigger;      /* [S][S][C]  noshift, shift                                             */
+    const bd_art *art; /* hat, cat                                                              */
+    const char
+        *data_dir; /* shoe: folder of Fashion-MNIST as bd_dataset_spec.dir; NULL = found    */
 } bd_target_source;
 
 /* bd_target_make -- the target `name` at size S; last step of all: elements <= -0.4 become -0.4.

@@ -13,9 +13,10 @@ static const struct {
     trigger_kind kind;
     int n; /* pixels of the square */
 } triggers[] = {
-    {"none", KIND_NONE, 0},   {"box18", KIND_BOX, 18},   {"box14", KIND_BOX, 14},   {"box11", KIND_BOX, 11},
-    {"box8", KIND_BOX, 8},    {"box4", KIND_BOX, 4},     {"stop18", KIND_STOP, 18}, {"stop14", KIND_STOP, 14},
-    {"stop11", KIND_STOP, 11}, {"stop8", KIND_STOP, 8},   {"stop4", KIND_STOP, 4},   {"glasses", KIND_GLASSES, 0},
+    {"none", KIND_NONE, 0},    {"box18", KIND_BOX, 18},   {"box14", KIND_BOX, 14},
+    {"box11", KIND_BOX, 11},   {"box8", KIND_BOX, 8},     {"box4", KIND_BOX, 4},
+    {"stop18", KIND_STOP, 18}, {"stop14", KIND_STOP, 14}, {"stop11", KIND_STOP, 11},
+    {"stop8", KIND_STOP, 8},   {"stop4", KIND_STOP, 4},   {"glasses", KIND_GLASSES, 0},
 };
 
 enum { TRIGGER_COUNT = sizeof triggers / sizeof triggers[0], BOX_GAP = 2 };
@@ -39,7 +40,8 @@ static void box_make(float *g, int S, int C, int n) {
     int first = S - n - BOX_GAP;
     for (int y = first; y < first + n; y++)
         for (int x = first; x < first + n; x++)
-            for (int c = 0; c < C; c++) g[((size_t)y * S + x) * C + c] = 0.5f * (BD_PIXEL_MIN + BD_PIXEL_MAX);
+            for (int c = 0; c < C; c++)
+                g[((size_t)y * S + x) * C + c] = 0.5f * (BD_PIXEL_MIN + BD_PIXEL_MAX);
 }
 
 /* bytes [h][w][C] pasted with the corner at (at, at); byte 255 is transparent, channel by channel: the
@@ -53,13 +55,15 @@ static void paste(float *g, int S, int C, const uint8_t *bytes, int w, int h, in
             }
 }
 
-static bd_status picture_make(float *g, int S, int C, const bd_image *img, const char *name, int n, int at) {
+static bd_status picture_make(float *g, int S, int C, const bd_image *img, const char *name, int n,
+                              int at) {
     int w, h;
     bd_resize_short_side(&w, &h, img->w, img->h, n);
-    BD_REQUIRE(at + w <= S && at + h <= S, BD_E_FORMAT,
-               "trigger %s: the picture is %dx%d, which gives %dx%d at (%d, %d) of a %dx%d image; it must "
-               "be closer to a square",
-               name, img->w, img->h, w, h, at, at, S, S);
+    BD_REQUIRE(
+        at + w <= S && at + h <= S, BD_E_FORMAT,
+        "trigger %s: the picture is %dx%d, which gives %dx%d at (%d, %d) of a %dx%d image; it must "
+        "be closer to a square",
+        name, img->w, img->h, w, h, at, at, S, S);
     uint8_t *bytes = malloc((size_t)w * h * C);
     BD_REQUIRE(bytes, BD_E_MEMORY, "trigger %s: no memory", name);
     bd_status st = bd_resize(bytes, w, h, img->pixels, img->w, img->h, C);
@@ -83,11 +87,12 @@ static bd_status art_make(float *g, int S, int C, int which, const bd_art *art) 
 
 bd_status bd_trigger_make(float *g, const char *name, int S, int C, const bd_art *art) {
     int i = find(name);
-    BD_REQUIRE(i >= 0, BD_E_ARG, "trigger \"%s\" is not known: use one of %s", name, bd_trigger_names());
+    BD_REQUIRE(i >= 0, BD_E_ARG, "trigger \"%s\" is not known: use one of %s", name,
+               bd_trigger_names());
     BD_REQUIRE(C == 1 || C == 3, BD_E_ARG, "trigger %s: %d channels, must be 1 or 3", name, C);
     int least = triggers[i].kind == KIND_GLASSES ? 2 : triggers[i].n ? triggers[i].n + BOX_GAP : 1;
-    BD_REQUIRE(S >= least, BD_E_ARG, "trigger %s: needs images of at least %dx%d, not %dx%d", name, least,
-               least, S, S);
+    BD_REQUIRE(S >= least, BD_E_ARG, "trigger %s: needs images of at least %dx%d, not %dx%d", name,
+               least, least, S, S);
     for (size_t k = 0; k < (size_t)S * S * C; k++) g[k] = BD_PIXEL_MIN;
     switch (triggers[i].kind) {
     case KIND_NONE: return BD_OK;
@@ -126,12 +131,14 @@ bd_status bd_trigger_move(float *out, const float *g, int S, int C) {
     BD_REQUIRE(bounds(&b, g, S, C), BD_E_ARG, "an empty trigger cannot be moved");
     int dy = S - 1 - b.bottom - b.top, dx = S - 1 - b.right - b.left;
     BD_REQUIRE(abs(dy) > 1 || abs(dx) > 1, BD_E_ARG,
-               "the trigger is centred (rows %d..%d, columns %d..%d of %d): the opposite corner is where it "
+               "the trigger is centred (rows %d..%d, columns %d..%d of %d): the opposite corner is "
+               "where it "
                "is; use a box or a sign for the moved prior",
                b.top, b.bottom, b.left, b.right, S);
     for (size_t k = 0; k < (size_t)S * S * C; k++) out[k] = BD_PIXEL_MIN;
     size_t line = (size_t)(b.right - b.left + 1) * C;
     for (int y = b.top; y <= b.bottom; y++)
-        memcpy(out + ((size_t)(y + dy) * S + b.left + dx) * C, g + ((size_t)y * S + b.left) * C, line * sizeof *g);
+        memcpy(out + ((size_t)(y + dy) * S + b.left + dx) * C, g + ((size_t)y * S + b.left) * C,
+               line * sizeof *g);
     return BD_OK;
 }

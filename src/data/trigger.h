@@ -20,7 +20,8 @@
  *   errors   BD_E_ARG: unknown name, C, or S too small for the trigger; those of bd_art_image
  *   memory   borrows everything; art may be NULL for none and boxes
  *   tested   tests/test_trigger.c */
-BD_MUST_CHECK bd_status bd_trigger_make(float *g, const char *name, int S, int C, const bd_art *art);
+BD_MUST_CHECK bd_status bd_trigger_make(float *g, const char *name, int S, int C,
+                                        const bd_art *art);
 
 /* bd_trigger_uses_art -- whether `name` depends on the art: a manifest leaves it out otherwise. */
 int bd_trigger_uses_art(const char *name);
