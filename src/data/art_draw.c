@@ -170,7 +170,8 @@ static int inside(const outline *o, double x, double y) {
 static int coverage(const outline *fill, const outline *clip, int px, int py) {
     int hits = 0;
     for (int i = 0; i < SAMPLES * SAMPLES; i++) {
-        double x = px + ((i % SAMPLES) + 0.5) / SAMPLES, y = py + ((i / SAMPLES) + 0.5) / SAMPLES;
+        int column = i % SAMPLES, row = i / SAMPLES;
+        double x = px + (column + 0.5) / SAMPLES, y = py + (row + 0.5) / SAMPLES;
         hits += inside(fill, x, y) && inside(clip, x, y);
     }
     return hits;

@@ -127,16 +127,17 @@ static bd_status fill(bd_dataset *d, const kind *k, const raw_part *raw, int n_p
     d->images = malloc((size_t)d->n * out_bytes);
     d->labels = malloc((size_t)d->n * sizeof *d->labels);
     bd_status st = BD_OK;
-    if (!scratch || !d->images || !d->labels)
-        st = bd_fail(BD_E_MEMORY, "data set %s: no memory for %d images of %dx%d", k->name, d->n,
-                     d->w, d->h);
     int at = 0;
-    for (int p = 0; !st && p < n_parts; p++)
+    if (!scratch || !d->images || !d->labels)
+        BD_FAIL_TO(done, st, BD_E_MEMORY, "data set %s: no memory for %d images of %dx%d", k->name,
+                   d->n, d->w, d->h);
+    for (int p = 0; p < n_parts; p++)
         for (int i = 0; i < raw[p].images.dim[0] && at < d->n; i++, at++) {
             bd_resizer_run(d->images + (size_t)at * out_bytes, scratch, r,
                            raw[p].images.data + (size_t)i * in_bytes);
             d->labels[at] = raw[p].labels.data[i];
         }
+done:
     free(scratch);
     bd_resizer_destroy(r);
     return st;

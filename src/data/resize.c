@@ -63,30 +63,40 @@ static bd_status axis_init(axis *a, int in, int out) {
     return BD_OK;
 }
 
-bd_status bd_resizer_create(bd_resizer **out, int w, int h, int out_w, int out_h, int c) {
-    *out = NULL;
+static void resizer_clear(bd_resizer *r) {
+    axis_clear(&r->x);
+    axis_clear(&r->y);
+}
+
+static bd_status resizer_init(bd_resizer *r, int w, int h, int out_w, int out_h, int c) {
+    *r = (bd_resizer){.w = w, .h = h, .out_w = out_w, .out_h = out_h, .c = c};
     BD_REQUIRE(w >= 1 && h >= 1 && out_w >= 1 && out_h >= 1 && w <= SIDE_MAX && h <= SIDE_MAX &&
                    out_w <= SIDE_MAX && out_h <= SIDE_MAX,
                BD_E_ARG, "resize: %dx%d -> %dx%d: sides must be 1..%d", w, h, out_w, out_h,
                SIDE_MAX);
     BD_REQUIRE(c >= 1 && c <= 4, BD_E_ARG, "resize: %d channels, must be 1..4", c);
-    bd_resizer *r = calloc(1, sizeof *r);
+    bd_status st = axis_init(&r->x, w, out_w);
+    if (!st) st = axis_init(&r->y, h, out_h);
+    if (st) resizer_clear(r);
+    return st;
+}
+
+bd_status bd_resizer_create(bd_resizer **out, int w, int h, int out_w, int out_h, int c) {
+    *out = NULL;
+    bd_resizer *r = malloc(sizeof *r);
     BD_REQUIRE(r, BD_E_MEMORY, "resize: no memory");
-    *r = (bd_resizer){.w = w, .h = h, .out_w = out_w, .out_h = out_h, .c = c};
-    bd_status st;
-    BD_TRY_TO(fail, st, axis_init(&r->x, w, out_w));
-    BD_TRY_TO(fail, st, axis_init(&r->y, h, out_h));
+    bd_status st = resizer_init(r, w, h, out_w, out_h, c);
+    if (st) {
+        free(r);
+        return st;
+    }
     *out = r;
     return BD_OK;
-fail:
-    bd_resizer_destroy(r);
-    return st;
 }
 
 void bd_resizer_destroy(bd_resizer *r) {
     if (!r) return;
-    axis_clear(&r->x);
-    axis_clear(&r->y);
+    resizer_clear(r);
     free(r);
 }
 
@@ -148,15 +158,15 @@ void bd_resize_short_side(int *out_w, int *out_h, int w, int h, int n) {
 }
 
 bd_status bd_resize(uint8_t *dst, int out_w, int out_h, const uint8_t *src, int w, int h, int c) {
-    bd_resizer *r;
-    BD_TRY(bd_resizer_create(&r, w, h, out_w, out_h, c));
-    uint8_t *scratch = malloc(bd_resizer_scratch(r));
+    bd_resizer r;
+    BD_TRY(resizer_init(&r, w, h, out_w, out_h, c));
+    uint8_t *scratch = malloc(bd_resizer_scratch(&r));
     if (!scratch) {
-        bd_resizer_destroy(r);
+        resizer_clear(&r);
         return bd_fail(BD_E_MEMORY, "resize: no memory for a %dx%d strip", out_w, h);
     }
-    bd_resizer_run(dst, scratch, r, src);
+    bd_resizer_run(dst, scratch, &r, src);
     free(scratch);
-    bd_resizer_destroy(r);
+    resizer_clear(&r);
     return BD_OK;
 }

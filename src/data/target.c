@@ -58,8 +58,11 @@ static bd_status picture_make(float *tau, int S, int C, const bd_target_source *
     BD_TRY(bd_art_image(&img, src->art, id, C));
     size_t n = (size_t)S * S * C;
     uint8_t *bytes = malloc(n);
-    bd_status st = bytes ? bd_resize(bytes, S, S, img.pixels, img.w, img.h, C)
-                         : bd_fail(BD_E_MEMORY, "target: no memory for a %dx%d picture", S, S);
+    if (!bytes) {
+        bd_image_clear(&img);
+        return bd_fail(BD_E_MEMORY, "target: no memory for a %dx%d picture", S, S);
+    }
+    bd_status st = bd_resize(bytes, S, S, img.pixels, img.w, img.h, C);
     for (size_t i = 0; !st && i < n; i++) tau[i] = bd_pixel_float(bytes[i]);
     free(bytes);
     bd_image_clear(&img);
