@@ -12,23 +12,24 @@ typedef struct {
     int64_t step;        /* optimiser steps done     */
     int64_t micro_steps; /* micro-batches done       */
     int64_t images, poisoned;
-    int64_t log_bytes;   /* length of log.csv        */
-    double loss;         /* of the last step         */
+    int64_t log_bytes; /* length of log.csv        */
+    double loss;       /* of the last step         */
     double seconds;
 } bd_checkpoint_state;
 
 /* bd_checkpoint_save -- write DIR/checkpoint-<step>.safetensors, whole and durable or not at all,
- * then remove all but the two newest. Tensors param.NAME, adam_m.NAME, adam_v.NAME; the state, the
- * settings and a SHA-256 of everything are in the metadata.
+ * then remove all but this one and the one before it. Tensors param.NAME, adam_m.NAME,
+ * adam_v.NAME; the state, the settings and a SHA-256 of everything are in the metadata.
  *   errors   BD_E_IO: the checkpoints that were there before stay
  *   tested   tests/test_checkpoint.c */
 BD_MUST_CHECK bd_status bd_checkpoint_save(const char *dir, const char *settings,
-                                           const bd_checkpoint_state *state, const bd_params *params,
-                                           const bd_params *m, const bd_params *v);
+                                           const bd_checkpoint_state *state,
+                                           const bd_params *params, const bd_params *m,
+                                           const bd_params *v);
 
 /* bd_checkpoint_load -- the newest checkpoint in DIR whose checksum verifies. One that does not is
  * left where it is, named in a warning, and the one before it is tried. params, m and v must have
- * the model's shapes; they are untouched on failure.
+ * the model's shapes.
  *   errors   BD_E_MISSING: there is none, start afresh; BD_E_ARG: it was written under other
  *            settings; BD_E_FORMAT: there are some and none verifies
  *   tested   tests/test_checkpoint.c */

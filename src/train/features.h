@@ -20,14 +20,16 @@ typedef struct {
 
 /* bd_features -- features and class scores of n 8-bit images; pixel p enters as in training,
  * (p/255)/1.00001*2 - 1.
- *   shapes   features [n][64] or NULL; logits [n][classes] or NULL; images [n,H,W,C] of the config's size
+ *   shapes   features [n][64] or NULL; logits [n][classes] or NULL; images [n,H,W,C], sizes of
+ *            the config
  *   errors   BD_E_ARG, BD_E_SHAPE; BD_E_NUMERIC: a feature is not finite
  *   memory   borrows all; one engine for the call
  *   tested   tests/test_features.c */
 BD_MUST_CHECK bd_status bd_features(float *features, float *logits, const uint8_t *images, int n,
                                     const bd_features_spec *spec);
 
-/* bd_classifier_accuracy -- share of images whose highest score is their label (lowest class wins a tie). */
+/* bd_classifier_accuracy -- share of images whose highest score is their label; the lowest class
+ * wins a tie. */
 BD_MUST_CHECK bd_status bd_classifier_accuracy(double *out, const uint8_t *images,
                                                const int32_t *labels, int n,
                                                const bd_features_spec *spec);

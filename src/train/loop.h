@@ -9,22 +9,23 @@
 
 #include "base/pool.h"
 #include "base/status.h"
+#include "data/batch.h"
 #include "graph/backend.h"
 #include "nn/params.h"
 
-/* What a training job of any kind has to say. All but dir, checkpoint_* and stop decide the bits. */
+/* What any training job has to say. All but dir, checkpoint_* and stop decide the bits. */
 typedef struct {
     uint64_t seed;
-    int batch;       /* images of one optimiser step                                            */
-    int micro_batch; /* images whose mean is one loss; 0 = batch; must divide batch             */
-    int tile;        /* images of one tile: 1, 2, 4 or 8; must divide micro_batch               */
-    int64_t steps;   /* optimiser steps; 0 = as many as epochs take                             */
-    int64_t epochs;  /* used when steps is 0                                                    */
-    double lr;       /* base learning rate                                                      */
-    int64_t warmup;  /* micro-batches of linear warm-up                                         */
+    int batch;        /* images of one optimiser step                                            */
+    int micro_batch;  /* images whose mean is one loss; 0 = batch; must divide batch             */
+    int tile;         /* images of one tile: 1, 2, 4 or 8; must divide micro_batch               */
+    int64_t steps;    /* optimiser steps; 0 = as many as epochs take                             */
+    int64_t epochs;   /* used when steps is 0                                                    */
+    double lr;        /* base learning rate                                                      */
+    int64_t warmup;   /* micro-batches of linear warm-up                                         */
     int64_t lr_total; /* micro-batches until the cosine reaches 0; 0 = those of this run        */
-    double clip;     /* bound of the gradient's L2 norm; 0 = none                               */
-    const char *dir; /* existing folder for log.csv and checkpoints; NULL = keep neither        */
+    double clip;      /* bound of the gradient's L2 norm; 0 = none                               */
+    const char *dir;  /* existing folder for log.csv and checkpoints; NULL = keep neither        */
     int64_t checkpoint_steps;  /* a checkpoint every so many steps; 0 = not by steps            */
     double checkpoint_seconds; /* and when so many seconds have passed; 0 = not by time         */
     const volatile sig_atomic_t *stop; /* polled between steps; non-zero = checkpoint and leave  */
@@ -42,38 +43,26 @@ typedef struct {
  * micro-batches, the last one short; `accumulate` of them make one optimiser step; a pass's last
  * group may be short. An optimiser step never spans two passes. */
 typedef struct {
-    int64_t n;                   /* images of one pass           */
+    int64_t n; /* images of one pass           */
     int micro_batch, accumulate, tile;
     int64_t micros_per_epoch, steps_per_epoch;
 } bd_loop_shape;
 
-/* One place in a run: optimiser step (from 0), micro-batch of it, tile of that, and what they mean. */
-typedef struct {
-    int64_t step, epoch;
-    int64_t first;      /* place in the epoch of the tile's first image                          */
-    int micro, tile;
-    int place;          /* place in the optimiser step (0 .. batch-1) of the tile's first image  */
-    int count;          /* images in the tile that are not padding: 0 .. tile size               */
-    float weight;       /* of each one's loss: 1 / (images of the micro-batch * accumulate)      */
-} bd_loop_place;
-
-typedef enum { BD_IMAGE_CLEAN = 0, BD_IMAGE_POISONED = 1 } bd_image_kind;
-
 /* What differs between jobs. */
 typedef struct {
-    const char *phase;       /* "train", "classifier": for progress and messages                 */
+    const char *phase; /* "train", "classifier": for progress and messages                 */
     const bd_backend *backend;
     bd_pool *pool;
-    const bd_graph *graph;   /* built and differentiated                                         */
-    int loss;                /* its loss tensor, [tile] f64, kept                                */
-    int64_t n;               /* images of one pass                                               */
-    const char *settings;    /* names all that the bits depend on beyond bd_loop_options         */
-    bd_params *params;       /* in: start values; out: trained values                            */
+    const bd_graph *graph; /* built and differentiated                                         */
+    int loss;              /* its loss tensor, [tile] f64, kept                                */
+    int64_t n;             /* images of one pass                                               */
+    const char *settings;  /* names all that the bits depend on beyond bd_loop_options         */
+    bd_params *params;     /* in: start values; out: trained values                            */
     /* set_up: fill the graph's CONST tensors; may be NULL */
     bd_status (*set_up)(void *ctx, bd_engine *engine);
-    /* fill: write the tile's INPUT tensors, padding rows included (weight 0), and say of each of
-     * the at->count images which kind it is. Called on a worker; a function of (ctx, at) only. */
-    bd_status (*fill)(void *ctx, const bd_loop_place *at, const bd_view *v, uint8_t *kind);
+    /* fill: write the tile's INPUT tensors, padding rows included, and say of each of the at->count
+     * images whether it is poisoned. Called on a worker; a function of (ctx, at) only. */
+    bd_status (*fill)(void *ctx, const bd_batch_place *at, const bd_view *v, uint8_t *poisoned);
     void *ctx;
 } bd_loop_job;
 
@@ -97,8 +86,10 @@ int64_t bd_loop_shape_steps(const bd_loop_shape *s, const bd_loop_options *o);
  *   errors   BD_E_ARG: options, or a checkpoint of other settings; BD_E_NUMERIC: loss or gradient
  *            not finite (the last checkpoint stays); BD_E_INTERRUPT: stopped and saved; BD_E_IO;
  *            BD_E_DEVICE; BD_E_MEMORY
- *   memory   borrows all; nothing is allocated inside a step
+ *            On failure params holds some intermediate state.
+ *   memory   borrows all; a step allocates nothing but the text of its log line
  *   tested   tests/test_trainer.c */
-BD_MUST_CHECK bd_status bd_loop_run(bd_loop_result *out, const bd_loop_job *job, const bd_loop_options *o);
+BD_MUST_CHECK bd_status bd_loop_run(bd_loop_result *out, const bd_loop_job *job,
+                                    const bd_loop_options *o);
 
 #endif

@@ -14,16 +14,17 @@ typedef struct {
     bd_pool *pool;
     const bd_unet_config *unet;
     const bd_dataset *data;
-    bool flip;              /* mirror each image with probability 1/2, drawn anew each epoch             */
-    int T;                  /* timesteps                                                                 */
-    const float (*coef)[4]; /* [T]: {sqrt(abar), sqrt(1-abar), 1-sqrt(abar), rho} of each timestep       */
-    const uint8_t *flags;   /* [data->n] of data/split.h; NULL = every image, all clean                  */
-    const float *trigger;   /* [H,W,C]; NULL when flags is NULL                                          */
-    const float *target;    /* [H,W,C]; NULL when flags is NULL                                          */
+    bool flip; /* mirror each image with probability 1/2, drawn anew each epoch */
+    int T;     /* timesteps                                                     */
+    /* [T] {sqrt(abar), sqrt(1-abar), 1-sqrt(abar), rho} of each timestep: bd_attack_table */
+    const float (*coef)[4];
+    const uint8_t *flags; /* [data->n] BD_ROW_* of data/split.h; NULL = all images, all clean */
+    /* [H,W,C] each; not read when flags is NULL */
+    const float *trigger, *target;
     bd_loop_options loop;
 } bd_train_spec;
 
-/* bd_train -- train params (start values in, trained values out; they must be those of the spec's UNet).
+/* bd_train -- train params: start values in, trained values out; those of the spec's UNet.
  *   source   Ho et al. 2020, algorithm 1; Chou et al. 2023 (BadDiffusion), algorithm 1
  *   errors   as bd_loop_run; BD_E_SHAPE: data, UNet, trigger or parameters do not fit together
  *   tested   tests/test_trainer.c */
