@@ -1,4 +1,4 @@
-/* Did the backdoor fire? Hits, their interval, and what innocent images score against the target. */
+/* Did the backdoor fire? Hits, their interval, and what innocent images score on the target. */
 #ifndef BD_METRIC_HITS_H
 #define BD_METRIC_HITS_H
 

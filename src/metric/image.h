@@ -16,7 +16,8 @@ typedef struct {
 
 size_t bd_image_size(const bd_image_set *s); /* elements of one image, h*w*c */
 
-/* bd_image_set_check -- BD_E_SHAPE unless s is a usable set with n >= 1; `what` names it in the text. */
+/* bd_image_set_check -- BD_E_SHAPE unless s is a usable set with n >= 1; `what` names it in
+ * the text. */
 BD_MUST_CHECK bd_status bd_image_set_check(const bd_image_set *s, const char *what);
 
 /* bd_image_get -- image i as floats in [0,1]; out has bd_image_size elements. */
