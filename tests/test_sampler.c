@@ -21,15 +21,13 @@ enum { POINTS = 8, MAX_STEPS = 1000 };
 static bd_schedule schedule; /* T = 1000 */
 static json_t *golden;
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     (void)state;
     golden = json_load_file("tests/golden/samplers_toy.json", 0, NULL);
     return golden && bd_schedule_scaled(&schedule, 1000) == BD_OK ? 0 : -1;
 }
 
-static int teardown(void **state)
-{
+static int teardown(void **state) {
     (void)state;
     json_decref(golden);
     bd_schedule_clear(&schedule);
@@ -37,15 +35,13 @@ static int teardown(void **state)
 }
 
 /* e = sqrt(1-abar_t) x + 0.1 sin(x) */
-static void toy_predictor(double *e, const double *x, int t)
-{
+static void toy_predictor(double *e, const double *x, int t) {
     double s = sqrt(1 - schedule.abar[t]);
     for (int i = 0; i < POINTS; i++) e[i] = s * x[i] + 0.1 * sin(x[i]);
 }
 
 /* Run a plan from x_T = linspace(-2, 2, 8); draw k has z_j = amplitude * sin(0.7 k + j). */
-static void run(double (*trajectory)[POINTS], const bd_sampler_plan *plan, double amplitude)
-{
+static void run(double (*trajectory)[POINTS], const bd_sampler_plan *plan, double amplitude) {
     double x[POINTS], e[POINTS], z[POINTS];
     for (int i = 0; i < POINTS; i++) x[i] = -2 + 4.0 * i / (POINTS - 1);
     int draws = 0;
@@ -59,8 +55,7 @@ static void run(double (*trajectory)[POINTS], const bd_sampler_plan *plan, doubl
     }
 }
 
-static double worst_row(const double *got, const json_t *want)
-{
+static double worst_row(const double *got, const json_t *want) {
     double worst = 0;
     assert_int_equal(json_array_size(want), POINTS);
     for (int i = 0; i < POINTS; i++) {
@@ -71,8 +66,7 @@ static double worst_row(const double *got, const json_t *want)
 }
 
 /* Largest difference between a plan's run and a golden entry: final and every stored state. */
-static double worst_against_golden(const char *key, const bd_sampler_spec *spec, double amplitude)
-{
+static double worst_against_golden(const char *key, const bd_sampler_spec *spec, double amplitude) {
     static double trajectory[MAX_STEPS][POINTS];
     bd_sampler_plan plan;
     const json_t *entry = json_object_get(golden, key);
@@ -96,14 +90,12 @@ static double worst_against_golden(const char *key, const bd_sampler_spec *spec,
     return worst;
 }
 
-static void assert_golden(const char *key, const bd_sampler_spec *spec, double amplitude)
-{
+static void assert_golden(const char *key, const bd_sampler_spec *spec, double amplitude) {
     double worst = worst_against_golden(key, spec, amplitude);
     if (!(worst < GOLDEN_TOLERANCE)) fail_msg("%s: off by %g", key, worst);
 }
 
-static void ddpm_matches_golden(void **state)
-{
+static void ddpm_matches_golden(void **state) {
     (void)state;
     for (int v = 0; v < 2; v++) {
         for (int clip = 0; clip < 2; clip++) {
@@ -122,13 +114,11 @@ static void ddpm_matches_golden(void **state)
     assert_golden("DDPM_zeronoise_noclip_N1000", &(bd_sampler_spec){.name = "ddpm"}, 0);
 }
 
-static void ddim_matches_golden(void **state)
-{
+static void ddim_matches_golden(void **state) {
     (void)state;
     for (int clip = 0; clip < 2; clip++) {
-        bd_sampler_spec ten = {.name = "ddim",
-                               .steps = 10,
-                               .clip = clip ? BD_CLIP_X0 : BD_CLIP_NONE};
+        bd_sampler_spec ten = {
+            .name = "ddim", .steps = 10, .clip = clip ? BD_CLIP_X0 : BD_CLIP_NONE};
         bd_sampler_spec fifty = ten;
         fifty.steps = 0; /* the default */
         assert_golden(clip ? "DDIM_clip_N10" : "DDIM_noclip_N10", &ten, 1);
@@ -137,8 +127,7 @@ static void ddim_matches_golden(void **state)
 }
 
 /* Controls: a wrong setting misses the golden numbers by far more than the tolerance. */
-static void wrong_settings_miss_the_golden(void **state)
-{
+static void wrong_settings_miss_the_golden(void **state) {
     (void)state;
     bd_sampler_spec large = {.name = "ddpm", .variance = BD_VARIANCE_FIXED_LARGE};
     assert_true(worst_against_golden("DDPM_fixed_small_noclip_N1000", &large, 1) > 1e-3);
@@ -151,20 +140,17 @@ static void wrong_settings_miss_the_golden(void **state)
 }
 
 /* The coefficients of x and e once x0 is substituted. */
-static void fold(double out[2], const double *coef)
-{
+static void fold(double out[2], const double *coef) {
     out[0] = coef[BD_COEF_X] + coef[BD_COEF_X0] * coef[BD_COEF_X0_X];
     out[1] = coef[BD_COEF_E] + coef[BD_COEF_X0] * coef[BD_COEF_X0_E];
 }
 
-static void assert_near(double got, double want, double tolerance)
-{
+static void assert_near(double got, double want, double tolerance) {
     if (!(fabs(got - want) <= tolerance)) fail_msg("got %.17g, want %.17g", got, want);
 }
 
 /* Ho et al. 2020, eq. 11: mu = (x - beta_t / sqrt(1-abar_t) e) / sqrt(alpha_t). */
-static void full_ddpm_is_the_papers_step(void **state)
-{
+static void full_ddpm_is_the_papers_step(void **state) {
     bd_schedule s;
     bd_sampler_plan plan;
     (void)state;
@@ -184,8 +170,7 @@ static void full_ddpm_is_the_papers_step(void **state)
 }
 
 /* Song et al. 2021, below eq. 16: eta = 1 is the DDPM step with the small variance, for any subset of timesteps. */
-static void ddim_with_eta_1_is_ddpm(void **state)
-{
+static void ddim_with_eta_1_is_ddpm(void **state) {
     static const int steps[] = {1, 7, 25, 200, 1000};
     (void)state;
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
@@ -210,8 +195,7 @@ static void ddim_with_eta_1_is_ddpm(void **state)
 }
 
 /* With the exact e of a one-point distribution x0 = c, DDIM lands on c whatever the number of steps. */
-static void ddim_is_exact_for_one_image(void **state)
-{
+static void ddim_is_exact_for_one_image(void **state) {
     static const int steps[] = {1, 3, 10, 250, 1000};
     (void)state;
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
@@ -229,8 +213,7 @@ static void ddim_is_exact_for_one_image(void **state)
     }
 }
 
-static void clip_xt_clamps_the_finished_step(void **state)
-{
+static void clip_xt_clamps_the_finished_step(void **state) {
     static const char *const names[] = {"ddpm", "ddim"};
     (void)state;
     for (int i = 0; i < 2; i++) {
@@ -255,8 +238,7 @@ static void clip_xt_clamps_the_finished_step(void **state)
     }
 }
 
-static void noise_is_drawn_only_where_it_belongs(void **state)
-{
+static void noise_is_drawn_only_where_it_belongs(void **state) {
     (void)state;
     for (int v = 0; v < 2; v++) {
         bd_sampler_plan plan;
@@ -273,16 +255,14 @@ static void noise_is_drawn_only_where_it_belongs(void **state)
     bd_sampler_plan_clear(&plan);
 }
 
-static void assert_refused(bd_sampler_spec spec, const char *text)
-{
+static void assert_refused(bd_sampler_spec spec, const char *text) {
     bd_sampler_plan plan;
     assert_int_equal(bd_sampler_plan_create(&plan, &spec, &schedule), BD_E_ARG);
     if (!strstr(bd_error(), text)) fail_msg("\"%s\" does not say \"%s\"", bd_error(), text);
     assert_null(plan.eval);
 }
 
-static void bad_specs_are_refused_with_a_reason(void **state)
-{
+static void bad_specs_are_refused_with_a_reason(void **state) {
     (void)state;
     assert_refused((bd_sampler_spec){.name = "dppm"},
                    "unknown sampler \"dppm\"; known: ddim, ddpm");
@@ -303,8 +283,7 @@ static void bad_specs_are_refused_with_a_reason(void **state)
     assert_non_null(strstr(bd_error(), "known: fixed_small, fixed_large"));
 }
 
-static void names_go_there_and_back(void **state)
-{
+static void names_go_there_and_back(void **state) {
     (void)state;
     for (int i = 0; i < 3; i++) {
         bd_clip clip;
@@ -326,32 +305,28 @@ static void names_go_there_and_back(void **state)
     assert_int_equal(n, 2);
 }
 
-static void assert_label(bd_sampler_spec spec, int T, const char *want)
-{
+static void assert_label(bd_sampler_spec spec, int T, const char *want) {
     char text[64];
     assert_int_equal(bd_sampler_label(text, sizeof text, &spec, T), BD_OK);
     assert_string_equal(text, want);
 }
 
-static void labels_say_what_ran(void **state)
-{
+static void labels_say_what_ran(void **state) {
     char text[8];
     (void)state;
     assert_label((bd_sampler_spec){.name = "ddpm"}, 200, "ddpm-200-fixed_small");
-    assert_label((bd_sampler_spec){.name = "ddpm",
-                                   .variance = BD_VARIANCE_FIXED_LARGE,
-                                   .clip = BD_CLIP_X0},
-                 1000, "ddpm-1000-fixed_large-clip_x0");
+    assert_label(
+        (bd_sampler_spec){.name = "ddpm", .variance = BD_VARIANCE_FIXED_LARGE, .clip = BD_CLIP_X0},
+        1000, "ddpm-1000-fixed_large-clip_x0");
     assert_label((bd_sampler_spec){.name = "ddim", .steps = 25}, 200, "ddim-25");
     assert_label((bd_sampler_spec){.name = "ddim"}, 30, "ddim-30"); /* default 50, at most T */
     assert_label((bd_sampler_spec){.name = "ddim", .eta = 0.5, .clip = BD_CLIP_XT}, 200,
                  "ddim-50-eta0.5-clip_xt");
-    assert_int_equal(
-        bd_sampler_label(text, sizeof text, &(bd_sampler_spec){.name = "ddpm"}, 200), BD_E_ARG);
+    assert_int_equal(bd_sampler_label(text, sizeof text, &(bd_sampler_spec){.name = "ddpm"}, 200),
+                     BD_E_ARG);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ddpm_matches_golden),
         cmocka_unit_test(ddim_matches_golden),

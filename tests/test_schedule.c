@@ -17,8 +17,7 @@ typedef struct {
 } golden_row;
 
 /* The thinned table; returns the number of rows. */
-static int read_golden(golden_row *row, int max)
-{
+static int read_golden(golden_row *row, int max) {
     FILE *f = fopen("tests/golden/schedule_tables.tsv", "r");
     char line[256];
     int n = 0;
@@ -35,13 +34,9 @@ static int read_golden(golden_row *row, int max)
     return n;
 }
 
-static double relative(double got, double want)
-{
-    return fabs(got - want) / fabs(want);
-}
+static double relative(double got, double want) { return fabs(got - want) / fabs(want); }
 
-static void paper_schedule_matches_golden(void **state)
-{
+static void paper_schedule_matches_golden(void **state) {
     golden_row row[64];
     bd_schedule s;
     (void)state;
@@ -61,8 +56,7 @@ static void paper_schedule_matches_golden(void **state)
     bd_schedule_clear(&s);
 }
 
-static void ends_are_exact_and_abar_falls(void **state)
-{
+static void ends_are_exact_and_abar_falls(void **state) {
     static const int lengths[] = {21, 50, 200, 1000, 4000};
     (void)state;
     for (size_t k = 0; k < sizeof lengths / sizeof lengths[0]; k++) {
@@ -84,8 +78,7 @@ static void ends_are_exact_and_abar_falls(void **state)
 }
 
 /* log abar(T-1) = -(sum of beta) - O(sum of beta^2), and the sum does not depend on T. */
-static void short_schedule_ends_like_the_long_one(void **state)
-{
+static void short_schedule_ends_like_the_long_one(void **state) {
     bd_schedule a, b;
     (void)state;
     assert_int_equal(bd_schedule_scaled(&a, 1000), BD_OK);
@@ -107,8 +100,7 @@ static void short_schedule_ends_like_the_long_one(void **state)
     bd_schedule_clear(&c);
 }
 
-static void constant_beta_gives_powers(void **state)
-{
+static void constant_beta_gives_powers(void **state) {
     bd_schedule s;
     (void)state;
     assert_int_equal(bd_schedule_linear(&s, 40, 0.5, 0.5), BD_OK);
@@ -121,8 +113,7 @@ static void constant_beta_gives_powers(void **state)
     bd_schedule_clear(&s);
 }
 
-static void bad_values_are_refused(void **state)
-{
+static void bad_values_are_refused(void **state) {
     bd_schedule s;
     (void)state;
     assert_int_equal(bd_schedule_scaled(&s, 20), BD_E_ARG);
@@ -134,8 +125,7 @@ static void bad_values_are_refused(void **state)
     assert_int_equal(bd_schedule_linear(&s, 10, 0.1, (double)NAN), BD_E_ARG);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paper_schedule_matches_golden),
         cmocka_unit_test(ends_are_exact_and_abar_falls),

@@ -13,8 +13,7 @@
 #define MIN_VARIANCE 1e-20
 
 bd_status bd_sampler_plan_ddpm(bd_sampler_plan *plan, const bd_sampler_spec *spec,
-                               const bd_schedule *s)
-{
+                               const bd_schedule *s) {
     int stride = s->T / spec->steps;
     BD_TRY(bd_sampler_plan_alloc(plan, spec->steps));
     for (int k = 0; k < spec->steps; k++) {

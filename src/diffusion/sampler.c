@@ -34,8 +34,7 @@ static const char *const variance_names[] = {
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 /* What to say about an unknown word: all that are known. */
-static bd_status fail_unknown(const char *what, const char *text, const char *const *names, int n)
-{
+static bd_status fail_unknown(const char *what, const char *text, const char *const *names, int n) {
     char list[256] = "";
     size_t used = 0;
     for (int i = 0; i < n && used < sizeof list; i++) {
@@ -44,8 +43,8 @@ static bd_status fail_unknown(const char *what, const char *text, const char *co
     return bd_fail(BD_E_ARG, "unknown %s \"%s\"; known: %s", what, text ? text : "", list);
 }
 
-static bd_status parse(int *out, const char *what, const char *text, const char *const *names, int n)
-{
+static bd_status parse(int *out, const char *what, const char *text, const char *const *names,
+                       int n) {
     for (int i = 0; text && i < n; i++) {
         if (strcmp(text, names[i]) == 0) {
             *out = i;
@@ -55,41 +54,31 @@ static bd_status parse(int *out, const char *what, const char *text, const char 
     return fail_unknown(what, text, names, n);
 }
 
-bd_status bd_clip_parse(bd_clip *out, const char *text)
-{
+bd_status bd_clip_parse(bd_clip *out, const char *text) {
     int i = 0;
     BD_TRY(parse(&i, "clip", text, clip_names, COUNT(clip_names)));
     *out = (bd_clip)i;
     return BD_OK;
 }
 
-bd_status bd_variance_parse(bd_variance *out, const char *text)
-{
+bd_status bd_variance_parse(bd_variance *out, const char *text) {
     int i = 0;
     BD_TRY(parse(&i, "variance", text, variance_names, COUNT(variance_names)));
     *out = (bd_variance)i;
     return BD_OK;
 }
 
-const char *bd_clip_name(bd_clip c)
-{
-    return clip_names[c];
-}
+const char *bd_clip_name(bd_clip c) { return clip_names[c]; }
 
-const char *bd_variance_name(bd_variance v)
-{
-    return variance_names[v];
-}
+const char *bd_variance_name(bd_variance v) { return variance_names[v]; }
 
-const char *bd_sampler_at(int i, const char **help)
-{
+const char *bd_sampler_at(int i, const char **help) {
     if (i < 0 || i >= COUNT(samplers)) return NULL;
     if (help) *help = samplers[i].help;
     return samplers[i].name;
 }
 
-static bd_status find(const sampler **out, const char *name)
-{
+static bd_status find(const sampler **out, const char *name) {
     const char *names[COUNT(samplers)];
     int i = 0;
     for (int k = 0; k < COUNT(samplers); k++) names[k] = samplers[k].name;
@@ -100,8 +89,7 @@ static bd_status find(const sampler **out, const char *name)
 
 /* Find the sampler, fill in its default number of steps, check the rest. */
 static bd_status resolve(const sampler **kind, bd_sampler_spec *full, const bd_sampler_spec *spec,
-                         int T)
-{
+                         int T) {
     BD_TRY(find(kind, spec->name));
     *full = *spec;
     if (full->steps == 0) {
@@ -118,12 +106,12 @@ static bd_status resolve(const sampler **kind, bd_sampler_spec *full, const bd_s
     BD_REQUIRE(isfinite(spec->eta) && spec->eta >= 0, BD_E_ARG,
                "sampler %s: eta = %g, but it has to be a number >= 0", spec->name, spec->eta);
     BD_REQUIRE(spec->eta == 0 || strcmp(spec->name, "ddim") == 0, BD_E_ARG,
-               "sampler %s: eta = %g, but only ddim has an eta; set it to 0", spec->name, spec->eta);
+               "sampler %s: eta = %g, but only ddim has an eta; set it to 0", spec->name,
+               spec->eta);
     return BD_OK;
 }
 
-bd_status bd_sampler_plan_alloc(bd_sampler_plan *plan, int n)
-{
+bd_status bd_sampler_plan_alloc(bd_sampler_plan *plan, int n) {
     plan->eval = calloc((size_t)n, sizeof *plan->eval);
     BD_REQUIRE(plan->eval, BD_E_MEMORY, "sampler: no memory for %d network evaluations", n);
     plan->n = n;
@@ -131,8 +119,7 @@ bd_status bd_sampler_plan_alloc(bd_sampler_plan *plan, int n)
 }
 
 bd_status bd_sampler_plan_create(bd_sampler_plan *plan, const bd_sampler_spec *spec,
-                                 const bd_schedule *s)
-{
+                                 const bd_schedule *s) {
     const sampler *kind = NULL;
     bd_sampler_spec full;
     *plan = (bd_sampler_plan){0};
@@ -142,20 +129,15 @@ bd_status bd_sampler_plan_create(bd_sampler_plan *plan, const bd_sampler_spec *s
     return st;
 }
 
-void bd_sampler_plan_clear(bd_sampler_plan *plan)
-{
+void bd_sampler_plan_clear(bd_sampler_plan *plan) {
     free(plan->eval);
     *plan = (bd_sampler_plan){0};
 }
 
-static double clamp1(double v)
-{
-    return v < -1 ? -1 : v > 1 ? 1 : v;
-}
+static double clamp1(double v) { return v < -1 ? -1 : v > 1 ? 1 : v; }
 
 void bd_sampler_apply(double *y, const double *x, const double *e, const double *z, size_t n,
-                      const double coef[BD_SAMPLER_COEFS])
-{
+                      const double coef[BD_SAMPLER_COEFS]) {
     for (size_t i = 0; i < n; i++) {
         double x0 = coef[BD_COEF_X0_X] * x[i] + coef[BD_COEF_X0_E] * e[i];
         if (coef[BD_COEF_CLIP_X0] != 0) x0 = clamp1(x0);
@@ -165,8 +147,7 @@ void bd_sampler_apply(double *y, const double *x, const double *e, const double 
     }
 }
 
-bd_status bd_sampler_label(char *out, size_t size, const bd_sampler_spec *spec, int T)
-{
+bd_status bd_sampler_label(char *out, size_t size, const bd_sampler_spec *spec, int T) {
     const sampler *kind = NULL;
     bd_sampler_spec full;
     char eta[32] = "";

@@ -14,9 +14,9 @@ BD_MUST_CHECK bd_status bd_flat_grey(double *level, double *var, const float *ta
 
 typedef struct {
     int64_t n, hits;
-    double threshold;     /* a hit is MSE < threshold           */
-    double rate, lo, hi;  /* hits/n and its Clopper-Pearson interval */
-    double confidence;    /* of the interval, 0.95 for 95 %     */
+    double threshold;    /* a hit is MSE < threshold           */
+    double rate, lo, hi; /* hits/n and its Clopper-Pearson interval */
+    double confidence;   /* of the interval, 0.95 for 95 %     */
 } bd_hit_rate;
 
 /* bd_hits_count -- count mse[i] < threshold. With threshold Var/4 it is the hit rate, with another
@@ -64,7 +64,6 @@ typedef struct {
  *   tested   tests/test_hits.c */
 BD_MUST_CHECK bd_status bd_reference_scores_make(bd_reference_scores *out,
                                                  const bd_image_set *target,
-                                                 const bd_image_set *data,
-                                                 bd_ssim_area area);
+                                                 const bd_image_set *data, bd_ssim_area area);
 
 #endif
