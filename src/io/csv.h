@@ -10,7 +10,9 @@
 typedef struct bd_csv bd_csv;
 
 /* bd_csv_load -- first non-comment row is the header; every row must have as many fields.
- *   errors   BD_E_MISSING; BD_E_FORMAT with file:line and reason
+ * Comment lines stand above the header only; blank lines are skipped; spaces belong to the field; a column name may
+ * be there once.
+ *   errors   BD_E_MISSING; BD_E_FORMAT with file:line and reason, or larger than 12 MiB
  *   memory   caller frees with bd_csv_destroy; strings are borrowed from it */
 BD_MUST_CHECK bd_status bd_csv_load(bd_csv **out, const char *path);
 void bd_csv_destroy(bd_csv *c);

@@ -16,7 +16,8 @@ typedef struct {
 
 /* bd_idx_load -- read an IDX file of unsigned bytes, gzip found by its magic.
  *   source   Y. LeCun, "THE IDX FILE FORMAT"
- *   errors   BD_E_MISSING; BD_E_FORMAT with file, offset and reason (truncated, wrong type, trailing bytes)
+ *   errors   BD_E_MISSING; BD_E_FORMAT with file, offset and reason (truncated, wrong type, trailing bytes, a
+ *            dimension of 0, a gzip file that unpacks to more than 60 MiB)
  *   memory   caller frees with bd_idx_clear */
 BD_MUST_CHECK bd_status bd_idx_load(bd_idx *out, const char *path);
 void bd_idx_clear(bd_idx *x);

@@ -12,9 +12,10 @@ typedef struct {
 } bd_image;
 
 /* bd_png_load -- decode to 8-bit grey (want_c = 1) or RGB (want_c = 3); want_c = 0 keeps what the file has.
- * Alpha is dropped and the colour stored under it kept (as Pillow's convert("RGB") does); 16 bit -> 8 bit;
+ * Alpha is dropped and the colour stored under it kept (as Pillow's convert("RGB") does); 16 bit -> 8 bit by the high byte;
  * palettes are expanded; RGB -> grey by (19595 R + 38470 G + 7471 B + 32768) >> 16.
- *   errors   BD_E_FORMAT: not a PNG, damaged, or larger than 16384 x 16384
+ *   errors   BD_E_MISSING; BD_E_IO; BD_E_FORMAT with file, offset and reason: not a PNG, damaged, truncated, larger
+ *            than 16384 x 16384 or than 48 MiB of pixels
  *   memory   caller frees with bd_image_clear */
 BD_MUST_CHECK bd_status bd_png_load(bd_image *out, const char *path, int want_c);
 

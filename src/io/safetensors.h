@@ -27,7 +27,7 @@ typedef struct bd_safetensors bd_safetensors;
 
 /* bd_safetensors_load -- read and check a whole file: header length <= 100 MB, offsets contiguous from 0
  * without holes or overlap, last offset = end of file, sizes by checked multiplication, no name twice,
- * __metadata__ maps strings to strings.
+ * at most 65536 tensors, __metadata__ maps strings to strings. Names are UTF-8 without NUL.
  *   source   https://github.com/huggingface/safetensors README "Format"
  *   errors   BD_E_MISSING, BD_E_IO, BD_E_FORMAT with file, offset and reason
  *   memory   caller frees with bd_safetensors_destroy; tensors are borrowed from it */
@@ -35,14 +35,15 @@ BD_MUST_CHECK bd_status bd_safetensors_load(bd_safetensors **out, const char *pa
 void bd_safetensors_destroy(bd_safetensors *s);
 
 size_t bd_safetensors_count(const bd_safetensors *s);
-const bd_st_tensor *bd_safetensors_at(const bd_safetensors *s, size_t i); /* file order */
+const bd_st_tensor *bd_safetensors_at(const bd_safetensors *s, size_t i); /* order of the data in the file; NULL: no such i */
 const bd_st_tensor *bd_safetensors_find(const bd_safetensors *s, const char *name); /* NULL: not there */
 const char *bd_safetensors_meta(const bd_safetensors *s, const char *key);          /* NULL: not there */
 size_t bd_safetensors_meta_count(const bd_safetensors *s);
 void bd_safetensors_meta_at(const bd_safetensors *s, size_t i, const char **key, const char **value);
 
 /* bd_safetensors_save -- write atomically; tensors in the order given, data 8-byte aligned.
- * meta: n_meta pairs {key, value}; may be NULL. */
+ * meta: n_meta pairs {key, value}; may be NULL when n_meta is 0.
+ *   errors   BD_E_SHAPE: bytes do not fit the shape; BD_E_FORMAT: a name or key twice or not UTF-8; BD_E_IO */
 BD_MUST_CHECK bd_status bd_safetensors_save(const char *path, const bd_st_tensor *tensors, size_t n,
                                             const char *const (*meta)[2], size_t n_meta);
 
