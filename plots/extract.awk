@@ -1,0 +1,50 @@
+# One results CSV -> the columns that the figures draw, tab-separated, "?" where a field is empty.
+#   awk -f plots/extract.awk RESULTS.csv
+# Metric columns are found by the first word of their name (docs/results.md), so "mse-128" and "mse-2048" both serve.
+# Lines "# key: value" become "# key<TAB>value" at the top.
+
+function split_csv(line, field,   n, i, c, quoted, text) { # RFC 4180, fields without line breaks
+    n = 0; text = ""; quoted = 0
+    for (i = 1; i <= length(line); i++) {
+        c = substr(line, i, 1)
+        if (quoted) {
+            if (c != "\"") text = text c
+            else if (substr(line, i + 1, 1) == "\"") { text = text c; i++ }
+            else quoted = 0
+        }
+        else if (c == "\"") quoted = 1
+        else if (c == ",") { field[++n] = text; text = "" }
+        else text = text c
+    }
+    field[++n] = text
+    return n
+}
+
+# The first non-empty field whose column is `name` or starts with `name-`.
+function value(name,   i) {
+    for (i = 1; i <= columns; i++)
+        if ((header[i] == name || index(header[i], name "-") == 1) && field[i] != "") return field[i]
+    return "?"
+}
+
+BEGIN {
+    wanted = split("attack.poison_rate attack.trigger attack.target train.mode sample.clip sample.prior seed " \
+                   "hit hit_lo hit_hi mse mse_black mse_flat fcd fcd_floor fcd_control n_trigger n_clean", want, " ")
+}
+{ sub(/\r$/, "") }
+/^# [A-Za-z_]+: / { key = $2; sub(/:$/, "", key); sub(/^# [A-Za-z_]+: */, ""); print "# " key "\t" $0; next }
+/^#/ || /^$/ { next }
+!columns {
+    columns = split_csv($0, header)
+    for (i = 1; i <= wanted; i++) {
+        name = want[i]
+        sub(/^.*\./, "", name)
+        printf "%s%s", name, i < wanted ? "\t" : "\n"
+    }
+    next
+}
+{
+    split("", field)
+    if (split_csv($0, field) != columns) { printf "%s:%d: a row of another length\n", FILENAME, FNR > "/dev/stderr"; exit 1 }
+    for (i = 1; i <= wanted; i++) printf "%s%s", value(want[i]), i < wanted ? "\t" : "\n"
+}
