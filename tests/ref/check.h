@@ -13,7 +13,8 @@ void ref_fill_f32(float *out, size_t n, uint64_t seed);
 /* ref_near -- is every |got - want| <= tol? Prints the worst element when not.
  * Fails on NaN or infinity on either side, and on a mostly zero oracle (fewer than a quarter of the elements
  * differ from 0) unless zero_ok says that the zeros are by construction. */
-bool ref_near(const char *label, const double *got, const double *want, size_t n, double tol, bool zero_ok);
+bool ref_near(const char *label, const double *got, const double *want, size_t n, double tol,
+              bool zero_ok);
 
 double ref_max_abs(const double *x, size_t n);
 

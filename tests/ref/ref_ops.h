@@ -50,6 +50,7 @@ size_t ref_count(const ref_tensor *t);
 /* ref_normals -- n standard normals of a Philox key, Box-Muller in double with libm; written apart from base/rng.c.
  *   source   Salmon et al. 2011, SC'11 (Philox4x32-10); Box & Muller 1958
  *   counter {block of four words, step, index, stream}; word >> 8 in units of 2^-24 */
-void ref_normals(double *out, size_t n, uint64_t seed, uint32_t stream, uint32_t index, uint32_t step);
+void ref_normals(double *out, size_t n, uint64_t seed, uint32_t stream, uint32_t index,
+                 uint32_t step);
 
 #endif

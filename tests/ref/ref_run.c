@@ -3,15 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static double *zeros(size_t n)
-{
+static double *zeros(size_t n) {
     double *p = calloc(n ? n : 1, sizeof *p);
     if (!p) abort();
     return p;
 }
 
-ref_run *ref_run_create(const bd_graph *g)
-{
+ref_run *ref_run_create(const bd_graph *g) {
     ref_run *r = calloc(1, sizeof *r);
     if (!r) abort();
     r->g = g;
@@ -27,8 +25,7 @@ ref_run *ref_run_create(const bd_graph *g)
     return r;
 }
 
-void ref_run_destroy(ref_run *r)
-{
+void ref_run_destroy(ref_run *r) {
     if (!r) return;
     for (int i = 0; i < r->n_tensors; i++) {
         free(r->data[i]);
@@ -39,8 +36,7 @@ void ref_run_destroy(ref_run *r)
     free(r);
 }
 
-void ref_run_load(ref_run *r, int tensor, const void *src)
-{
+void ref_run_load(ref_run *r, int tensor, const void *src) {
     const bd_tensor *t = bd_graph_tensor(r->g, tensor);
     size_t n = bd_tensor_count(t);
     for (size_t i = 0; i < n; i++) switch (t->type) {
@@ -51,8 +47,7 @@ void ref_run_load(ref_run *r, int tensor, const void *src)
         }
 }
 
-static ref_tensor tensor(const ref_run *r, int id)
-{
+static ref_tensor tensor(const ref_run *r, int id) {
     ref_tensor t = {{0, 0, 0, 0}, NULL};
     if (id < 0) return t;
     memcpy(t.dim, bd_graph_tensor(r->g, id)->dim, sizeof t.dim);
@@ -60,16 +55,14 @@ static ref_tensor tensor(const ref_run *r, int id)
     return t;
 }
 
-static void run_node(const ref_run *r, int i)
-{
+static void run_node(const ref_run *r, int i) {
     ref_args a = {.node = bd_graph_node(r->g, i)};
     for (int j = 0; j < BD_NODE_IN_MAX; j++) a.in[j] = tensor(r, a.node->in[j]);
     for (int j = 0; j < BD_NODE_OUT_MAX; j++) a.out[j] = tensor(r, a.node->out[j]);
     ref_table[a.node->op](&a);
 }
 
-void ref_run_tile(ref_run *r)
-{
+void ref_run_tile(ref_run *r) {
     for (int i = 0; i < bd_graph_node_count(r->g); i++) run_node(r, i);
     for (int t = 0; t < r->n_tensors; t++) {
         if (!r->sum[t]) continue;
@@ -78,8 +71,7 @@ void ref_run_tile(ref_run *r)
     }
 }
 
-double ref_run_loss(ref_run *r, int loss)
-{
+double ref_run_loss(ref_run *r, int loss) {
     for (int i = 0; i < bd_graph_node_count(r->g); i++) {
         const bd_node *n = bd_graph_node(r->g, i);
         run_node(r, i);

@@ -7,8 +7,8 @@
 typedef struct {
     const bd_graph *g; /* borrowed */
     int n_tensors;
-    double **data;     /* by tensor id, owned, [bd_tensor_count]; zero at the start */
-    double **sum;      /* by tensor id of a GRAD: sum over the tiles run so far; else NULL */
+    double **data; /* by tensor id, owned, [bd_tensor_count]; zero at the start */
+    double **sum;  /* by tensor id of a GRAD: sum over the tiles run so far; else NULL */
 } ref_run;
 
 /* ref_run_create -- storage for every tensor of g. Ends the process when memory is out: a test cannot go on. */
