@@ -10,7 +10,7 @@
 
 enum { BD_UNET_MAX_BLOCKS = 8 };
 
-/* What decides the network. All-int, so two configurations are equal when their bytes are. */
+/* What decides the network. Fill it with a preset or from a file, then change single settings. */
 typedef struct {
     int sample_size; /* S: images are S x S                                                  */
     int in_channels, out_channels;
@@ -23,7 +23,7 @@ typedef struct {
     int head_dim; /* channels of a head; 0 = one head of all channels (null in the file)      */
     int groups;   /* of every group norm                                                  */
     int attn_groups; /* attn_norm_num_groups of the mid attention; 0 = groups                */
-    float eps;
+    double eps;
     int downsample_padding; /* 0: one row below and one column right; 1: all around             */
     int flip_sin_to_cos;    /* 0: [sin, cos]; 1: [cos, sin]                                    */
     int freq_shift;
