@@ -75,6 +75,8 @@ typedef struct bd_graph bd_graph;
 BD_MUST_CHECK bd_status bd_graph_create(bd_graph **out, const char *name);
 void bd_graph_destroy(bd_graph *g); /* NULL allowed */
 BD_MUST_CHECK bd_status bd_graph_status(const bd_graph *g);
+/* bd_graph_set_error -- record the first failure of a builder chain (for builders on top of this one); always -1. */
+int bd_graph_set_error(bd_graph *g, bd_status code, const char *fmt, ...) BD_PRINTF(3, 4);
 
 int bd_graph_tensor_count(const bd_graph *g);
 const bd_tensor *bd_graph_tensor(const bd_graph *g, int id);

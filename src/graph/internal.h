@@ -18,9 +18,6 @@ struct bd_graph {
     char *error;
 };
 
-/* bd_graph_set_error -- record the first failure of a builder chain; always returns -1. */
-int bd_graph_set_error(bd_graph *g, bd_status code, const char *fmt, ...) BD_PRINTF(3, 4);
-
 /* bd_graph_act -- new ACT tensor; -1 on failure (recorded in g). */
 int bd_graph_act(bd_graph *g, const char *name, bd_type type, int n, int h, int w, int c);
 int bd_graph_leaf(bd_graph *g, const char *name, bd_tensor_kind kind, bd_type type, const int dim[4]);

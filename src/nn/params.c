@@ -36,8 +36,8 @@ static bool present_name(char out[NAME_MAX_BYTES], const char *name) {
         bool old = layer > k && name[layer - k - 1] == '.' &&
                    strncmp(name + layer - k, renamed[i][0], (size_t)k) == 0;
         if (!old) continue;
-        int n = snprintf(out, NAME_MAX_BYTES, "%.*s%s%s", layer - k, name, renamed[i][1],
-                         name + layer);
+        int n =
+            snprintf(out, NAME_MAX_BYTES, "%.*s%s%s", layer - k, name, renamed[i][1], name + layer);
         return n > 0 && n < NAME_MAX_BYTES;
     }
     int n = snprintf(out, NAME_MAX_BYTES, "%s", name);
@@ -215,9 +215,8 @@ static bd_status check_tensor(const bd_param *p, const bd_st_tensor *t, const ch
         shape_text(has, sizeof has, t->rank, t->dim);
         int64_t dim[4] = {p->dim[0], p->dim[1], p->dim[2], p->dim[3]};
         shape_text(wants, sizeof wants, p->rank, dim);
-        return bd_fail(BD_E_FORMAT,
-                       "%s: tensor %s has shape %s, the model of config.json wants %s", what,
-                       t->name, has, wants);
+        return bd_fail(BD_E_FORMAT, "%s: tensor %s has shape %s, the model of config.json wants %s",
+                       what, t->name, has, wants);
     }
     const float *x = t->data;
     for (size_t k = 0; k < p->count; k++)
@@ -325,13 +324,14 @@ static bd_status walk(bd_params *p, const bd_backend *b, bd_engine *e, const bd_
             }
             bd_param q = {0};
             BD_TRY(param_shape(&q, t));
-            BD_REQUIRE(k < p->n && strcmp(p->at[k].name, t->name) == 0 &&
-                           memcmp(p->at[k].dim, q.dim, sizeof q.dim) == 0,
-                       BD_E_SHAPE,
-                       "the network's parameter %d is %s %dx%dx%dx%d, the weights have %s: they are "
-                       "those of another network",
-                       k, t->name, t->dim[0], t->dim[1], t->dim[2], t->dim[3],
-                       k < p->n ? p->at[k].name : "no more");
+            BD_REQUIRE(
+                k < p->n && strcmp(p->at[k].name, t->name) == 0 &&
+                    memcmp(p->at[k].dim, q.dim, sizeof q.dim) == 0,
+                BD_E_SHAPE,
+                "the network's parameter %d is %s %dx%dx%dx%d, the weights have %s: they are "
+                "those of another network",
+                k, t->name, t->dim[0], t->dim[1], t->dim[2], t->dim[3],
+                k < p->n ? p->at[k].name : "no more");
             k++;
         }
         BD_REQUIRE(k == p->n, BD_E_SHAPE, "the network has %d parameters, the weights %d", k, p->n);
@@ -349,8 +349,8 @@ static bd_status move_down(bd_params *p, int i, const bd_backend *b, bd_engine *
     return b->slot_get(e, slot, tensor, p->data + p->at[i].first);
 }
 
-bd_status bd_params_upload(const bd_params *p, const bd_backend *b, bd_engine *e,
-                           const bd_graph *g, bd_slot slot) {
+bd_status bd_params_upload(const bd_params *p, const bd_backend *b, bd_engine *e, const bd_graph *g,
+                           bd_slot slot) {
     bd_params view = *p; /* move_up writes nothing through it */
     return walk(&view, b, e, g, slot, move_up);
 }

@@ -17,7 +17,9 @@ typedef struct {
 } unet;
 
 /* A layer's name, "down_blocks.0.resnets.1" and the like. */
-typedef struct { char text[NAME_BYTES]; } name;
+typedef struct {
+    char text[NAME_BYTES];
+} name;
 
 static name BD_PRINTF(1, 2) name_of(const char *fmt, ...) {
     name n;
@@ -28,11 +30,14 @@ static name BD_PRINTF(1, 2) name_of(const char *fmt, ...) {
     return n;
 }
 
-static int time_dim(const bd_unet_config *c) { return c->time_dim ? c->time_dim : 4 * c->channels[0]; }
+static int time_dim(const bd_unet_config *c) {
+    return c->time_dim ? c->time_dim : 4 * c->channels[0];
+}
 
 /* --- parameters --- */
 
-static void declare(bd_graph *g, const char *layer, const char *part, const int weight[4], int bias) {
+static void declare(bd_graph *g, const char *layer, const char *part, const int weight[4],
+                    int bias) {
     name w = name_of("%s%s.weight", layer, part), b = name_of("%s%s.bias", layer, part);
     bd_graph_param(g, w.text, weight[0], weight[1], weight[2], weight[3]);
     bd_graph_param(g, b.text, 1, 1, 1, bias);
@@ -79,7 +84,7 @@ static void declare_down(bd_graph *g, const bd_unet_config *c, int i) {
 static void declare_up(bd_graph *g, const bd_unet_config *c, int i) {
     int last = c->blocks - 1;
     int out = c->channels[last - i];
-    int below = c->channels[i ? last - i + 1 : last]; /* of the block it goes on from */
+    int below = c->channels[i ? last - i + 1 : last];     /* of the block it goes on from */
     int above = c->channels[i < last ? last - i - 1 : 0]; /* of the lowest skip it takes */
     for (int j = 0; c->up_attention[i] && j <= c->layers; j++)
         declare_attention(g, name_of("up_blocks.%d.attentions.%d", i, j).text, out);
@@ -115,8 +120,8 @@ static int bias(const unet *u, const char *layer, const char *part) {
 }
 
 static const bd_conv_attr conv1 = {.kh = 1, .kw = 1, .stride = 1};
-static const bd_conv_attr conv3 = {.kh = 3, .kw = 3, .stride = 1, .pad_top = 1, .pad_left = 1,
-                                   .pad_bottom = 1, .pad_right = 1};
+static const bd_conv_attr conv3 = {
+    .kh = 3, .kw = 3, .stride = 1, .pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
 
 static int conv(const unet *u, const char *layer, const char *part, int x, bd_conv_attr a) {
     return bd_conv2d(u->g, x, weight(u, layer, part), bias(u, layer, part), a);
@@ -161,8 +166,13 @@ static int down_block(unet *u, int i, int x) {
     }
     if (i == c->blocks - 1) return x;
     int before = c->downsample_padding; /* padding 0: below and to the right only */
-    bd_conv_attr a = {.kh = 3, .kw = 3, .stride = 2, .pad_top = before, .pad_left = before,
-                      .pad_bottom = 1, .pad_right = 1};
+    bd_conv_attr a = {.kh = 3,
+                      .kw = 3,
+                      .stride = 2,
+                      .pad_top = before,
+                      .pad_left = before,
+                      .pad_bottom = 1,
+                      .pad_right = 1};
     x = conv(u, name_of("down_blocks.%d", i).text, ".downsamplers.0.conv", x, a);
     u->skip[u->n_skip++] = x;
     return x;
@@ -197,7 +207,7 @@ static int time_embedding(const unet *u, int timestep) {
 }
 
 int bd_unet_build(bd_graph *g, const bd_unet_config *c, int x, int timestep) {
-    if (bd_unet_config_check(c)) return bd_graph_reject(g, BD_E_ARG, bd_error());
+    if (bd_unet_config_check(c)) return bd_graph_set_error(g, BD_E_ARG, "%s", bd_error());
     unet u = {.g = g, .c = c};
     declare_all(g, c);
     u.temb = bd_silu(g, time_embedding(&u, timestep));

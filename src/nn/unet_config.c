@@ -11,32 +11,64 @@ enum { SIZE_MAX_PIXELS = 4096, CHANNELS_MAX = 8192 };
 
 /* --- presets --- */
 
-static const bd_unet_config cifar10 = {.sample_size = 32, .in_channels = 3, .out_channels = 3,
-                                       .blocks = 4, .channels = {128, 256, 256, 256},
-                                       .down_attention = {0, 1, 0, 0}, .up_attention = {0, 0, 1, 0},
-                                       .mid_attention = 1, .layers = 2, .groups = 32, .eps = 1e-6,
+static const bd_unet_config cifar10 = {.sample_size = 32,
+                                       .in_channels = 3,
+                                       .out_channels = 3,
+                                       .blocks = 4,
+                                       .channels = {128, 256, 256, 256},
+                                       .down_attention = {0, 1, 0, 0},
+                                       .up_attention = {0, 0, 1, 0},
+                                       .mid_attention = 1,
+                                       .layers = 2,
+                                       .groups = 32,
+                                       .eps = 1e-6,
                                        .freq_shift = 1};
 
-static const bd_unet_config celebahq = {.sample_size = 256, .in_channels = 3, .out_channels = 3,
-                                        .blocks = 6, .channels = {128, 128, 256, 256, 512, 512},
+static const bd_unet_config celebahq = {.sample_size = 256,
+                                        .in_channels = 3,
+                                        .out_channels = 3,
+                                        .blocks = 6,
+                                        .channels = {128, 128, 256, 256, 512, 512},
                                         .down_attention = {0, 0, 0, 0, 1, 0},
-                                        .up_attention = {0, 1, 0, 0, 0, 0}, .mid_attention = 1,
-                                        .layers = 2, .groups = 32, .eps = 1e-6, .freq_shift = 1};
+                                        .up_attention = {0, 1, 0, 0, 0, 0},
+                                        .mid_attention = 1,
+                                        .layers = 2,
+                                        .groups = 32,
+                                        .eps = 1e-6,
+                                        .freq_shift = 1};
 
-static const bd_unet_config scratch = {.sample_size = 32, .in_channels = 3, .out_channels = 3,
-                                       .blocks = 6, .channels = {128, 128, 256, 256, 512, 512},
+static const bd_unet_config scratch = {.sample_size = 32,
+                                       .in_channels = 3,
+                                       .out_channels = 3,
+                                       .blocks = 6,
+                                       .channels = {128, 128, 256, 256, 512, 512},
                                        .down_attention = {0, 0, 0, 0, 1, 0},
-                                       .up_attention = {0, 1, 0, 0, 0, 0}, .mid_attention = 1,
-                                       .layers = 2, .head_dim = 8, .groups = 32, .eps = 1e-5,
-                                       .downsample_padding = 1, .flip_sin_to_cos = 1};
+                                       .up_attention = {0, 1, 0, 0, 0, 0},
+                                       .mid_attention = 1,
+                                       .layers = 2,
+                                       .head_dim = 8,
+                                       .groups = 32,
+                                       .eps = 1e-5,
+                                       .downsample_padding = 1,
+                                       .flip_sin_to_cos = 1};
 
-static const bd_unet_config mini = {.sample_size = 32, .in_channels = 1, .out_channels = 1,
-                                    .blocks = 3, .channels = {16, 32, 64},
-                                    .down_attention = {0, 0, 1}, .up_attention = {1, 0, 0},
-                                    .mid_attention = 1, .layers = 1, .groups = 8, .eps = 1e-6,
+static const bd_unet_config mini = {.sample_size = 32,
+                                    .in_channels = 1,
+                                    .out_channels = 1,
+                                    .blocks = 3,
+                                    .channels = {16, 32, 64},
+                                    .down_attention = {0, 0, 1},
+                                    .up_attention = {1, 0, 0},
+                                    .mid_attention = 1,
+                                    .layers = 1,
+                                    .groups = 8,
+                                    .eps = 1e-6,
                                     .freq_shift = 1};
 
-static const struct { const char *name; const bd_unet_config *config; } presets[] = {
+static const struct {
+    const char *name;
+    const bd_unet_config *config;
+} presets[] = {
     {"mini", &mini}, {"cifar10", &cifar10}, {"celebahq", &celebahq}, {"scratch", &scratch}};
 
 const char *bd_unet_preset_at(int i) {
@@ -68,8 +100,8 @@ static bd_status check_attention(const bd_unet_config *c, const char *where, int
 
 static bd_status check_block(const bd_unet_config *c, int i) {
     int last = c->blocks - 1, n = c->channels[i], up = last - i;
-    BD_REQUIRE(n >= 1 && n <= CHANNELS_MAX, BD_E_ARG, "block_out_channels[%d] = %d; must be 1 to %d",
-               i, n, CHANNELS_MAX);
+    BD_REQUIRE(n >= 1 && n <= CHANNELS_MAX, BD_E_ARG,
+               "block_out_channels[%d] = %d; must be 1 to %d", i, n, CHANNELS_MAX);
     BD_REQUIRE(n % c->groups == 0, BD_E_ARG,
                "block_out_channels[%d] = %d is no multiple of norm_num_groups = %d", i, n,
                c->groups);
@@ -78,7 +110,7 @@ static bd_status check_block(const bd_unet_config *c, int i) {
     return BD_OK;
 }
 
-#define RANGE(field, key, low, high)                                                              \
+#define RANGE(field, key, low, high)                                                             \
     BD_REQUIRE(c->field >= (low) && c->field <= (high), BD_E_ARG, key " = %d; must be %d to %d", \
                c->field, low, high)
 
@@ -94,7 +126,8 @@ bd_status bd_unet_config_check(const bd_unet_config *c) {
     RANGE(downsample_padding, "downsample_padding", 0, 1);
     RANGE(flip_sin_to_cos, "flip_sin_to_cos", 0, 1);
     RANGE(time_dim, "time_embedding_dim", 0, CHANNELS_MAX);
-    BD_REQUIRE(c->eps > 0 && c->eps < 1, BD_E_ARG, "norm_eps = %g; must lie between 0 and 1", c->eps);
+    BD_REQUIRE(c->eps > 0 && c->eps < 1, BD_E_ARG, "norm_eps = %g; must lie between 0 and 1",
+               c->eps);
     int halvings = c->blocks - 1;
     BD_REQUIRE(c->sample_size % (1 << halvings) == 0, BD_E_ARG,
                "sample_size = %d is no multiple of %d, as %d blocks of block_out_channels want",
@@ -116,36 +149,42 @@ bd_status bd_unet_config_check(const bd_unet_config *c) {
 /* --- config.json --- */
 
 /* Settings that are numbers of bd_unet_config. null: what null stands for, -1 = null is refused. */
-static const struct { const char *key; size_t offset; int null; } numbers[] = {
-    {"sample_size", offsetof(bd_unet_config, sample_size), -1},
-    {"in_channels", offsetof(bd_unet_config, in_channels), -1},
-    {"out_channels", offsetof(bd_unet_config, out_channels), -1},
-    {"layers_per_block", offsetof(bd_unet_config, layers), -1},
-    {"attention_head_dim", offsetof(bd_unet_config, head_dim), 0},
-    {"norm_num_groups", offsetof(bd_unet_config, groups), -1},
-    {"attn_norm_num_groups", offsetof(bd_unet_config, attn_groups), 0},
-    {"downsample_padding", offsetof(bd_unet_config, downsample_padding), -1},
-    {"freq_shift", offsetof(bd_unet_config, freq_shift), -1},
-    {"time_embedding_dim", offsetof(bd_unet_config, time_dim), 0}};
+static const struct {
+    const char *key;
+    size_t offset;
+    int null;
+} numbers[] = {{"sample_size", offsetof(bd_unet_config, sample_size), -1},
+               {"in_channels", offsetof(bd_unet_config, in_channels), -1},
+               {"out_channels", offsetof(bd_unet_config, out_channels), -1},
+               {"layers_per_block", offsetof(bd_unet_config, layers), -1},
+               {"attention_head_dim", offsetof(bd_unet_config, head_dim), 0},
+               {"norm_num_groups", offsetof(bd_unet_config, groups), -1},
+               {"attn_norm_num_groups", offsetof(bd_unet_config, attn_groups), 0},
+               {"downsample_padding", offsetof(bd_unet_config, downsample_padding), -1},
+               {"freq_shift", offsetof(bd_unet_config, freq_shift), -1},
+               {"time_embedding_dim", offsetof(bd_unet_config, time_dim), 0}};
 
-static const struct { const char *key; size_t offset; } switches[] = {
-    {"flip_sin_to_cos", offsetof(bd_unet_config, flip_sin_to_cos)},
-    {"add_attention", offsetof(bd_unet_config, mid_attention)}};
+static const struct {
+    const char *key;
+    size_t offset;
+} switches[] = {{"flip_sin_to_cos", offsetof(bd_unet_config, flip_sin_to_cos)},
+                {"add_attention", offsetof(bd_unet_config, mid_attention)}};
 
 /* Settings that have one value this UNet can honour, and another spelling of it. */
-static const struct { const char *key, *value, *other; } fixed[] = {
-    {"_class_name", "\"UNet2DModel\"", NULL},
-    {"act_fn", "\"silu\"", "\"swish\""},
-    {"center_input_sample", "false", NULL},
-    {"class_embed_type", "null", NULL},
-    {"downsample_type", "\"conv\"", NULL},
-    {"dropout", "0", NULL},
-    {"mid_block_scale_factor", "1", NULL},
-    {"mid_block_type", "\"UNetMidBlock2D\"", NULL},
-    {"num_class_embeds", "null", NULL},
-    {"resnet_time_scale_shift", "\"default\"", NULL},
-    {"time_embedding_type", "\"positional\"", NULL},
-    {"upsample_type", "\"conv\"", NULL}};
+static const struct {
+    const char *key, *value, *other;
+} fixed[] = {{"_class_name", "\"UNet2DModel\"", NULL},
+             {"act_fn", "\"silu\"", "\"swish\""},
+             {"center_input_sample", "false", NULL},
+             {"class_embed_type", "null", NULL},
+             {"downsample_type", "\"conv\"", NULL},
+             {"dropout", "0", NULL},
+             {"mid_block_scale_factor", "1", NULL},
+             {"mid_block_type", "\"UNetMidBlock2D\"", NULL},
+             {"num_class_embeds", "null", NULL},
+             {"resnet_time_scale_shift", "\"default\"", NULL},
+             {"time_embedding_type", "\"positional\"", NULL},
+             {"upsample_type", "\"conv\"", NULL}};
 
 /* Settings that change no number of this UNet: notes of the library, and the range of a learned
  * time embedding, which it has not. */
@@ -157,8 +196,9 @@ static int *int_at(bd_unet_config *c, size_t offset) { return (int *)(void *)((c
 static bool is_value(const json_t *v, const char *text) {
     json_t *want = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
     if (!want) return false;
-    bool same = json_is_number(want) ? json_is_number(v) && json_number_value(v) == json_number_value(want)
-                                     : json_equal(v, want) != 0;
+    bool same = json_is_number(want)
+                    ? json_is_number(v) && json_number_value(v) == json_number_value(want)
+                    : json_equal(v, want) != 0;
     json_decref(want);
     return same;
 }
@@ -201,12 +241,12 @@ static bd_status read_blocks(bd_unet_config *c, const bd_json *doc) {
 }
 
 /* One setting of the file; block lists are read apart. */
-static bd_status read_setting(bd_unet_config *c, const bd_json *doc, const char *key, const json_t *v) {
+static bd_status read_setting(bd_unet_config *c, const bd_json *doc, const char *key,
+                              const json_t *v) {
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (strcmp(key, numbers[i].key) != 0) continue;
         int64_t value = numbers[i].null;
-        if (!json_is_null(v) || value < 0)
-            BD_TRY(bd_json_get_int(&value, doc, key, 0, 1 << 20));
+        if (!json_is_null(v) || value < 0) BD_TRY(bd_json_get_int(&value, doc, key, 0, 1 << 20));
         *int_at(c, numbers[i].offset) = (int)value;
         return BD_OK;
     }
@@ -230,14 +270,20 @@ static bd_status read_setting(bd_unet_config *c, const bd_json *doc, const char 
     if (strcmp(key, "block_out_channels") == 0 || strcmp(key, "down_block_types") == 0 ||
         strcmp(key, "up_block_types") == 0)
         return BD_OK;
-    return bd_fail(BD_E_FORMAT, "%s: unknown setting %s; remove it if it changes nothing", doc->file,
-                   key);
+    return bd_fail(BD_E_FORMAT, "%s: unknown setting %s; remove it if it changes nothing",
+                   doc->file, key);
 }
 
 static bd_status read_config(bd_unet_config *c, const bd_json *doc) {
     /* what UNet2DModel takes when a setting is missing */
-    *c = (bd_unet_config){.in_channels = 3, .out_channels = 3, .mid_attention = 1, .layers = 2,
-                          .head_dim = 8, .groups = 32, .eps = 1e-5, .downsample_padding = 1,
+    *c = (bd_unet_config){.in_channels = 3,
+                          .out_channels = 3,
+                          .mid_attention = 1,
+                          .layers = 2,
+                          .head_dim = 8,
+                          .groups = 32,
+                          .eps = 1e-5,
+                          .downsample_padding = 1,
                           .flip_sin_to_cos = 1};
     BD_REQUIRE(json_is_object(doc->node), BD_E_FORMAT, "%s: not a JSON object", doc->file);
     BD_REQUIRE(bd_json_has(doc, "sample_size"), BD_E_FORMAT,
@@ -291,8 +337,8 @@ bd_status bd_unet_config_save(const bd_unet_config *c, const char *path) {
             o, switches[i].key,
             json_boolean(*int_at((bd_unet_config *)(uintptr_t)c, switches[i].offset)));
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-        bad |= json_object_set_new(o, fixed[i].key,
-                                   json_loads(fixed[i].value, JSON_DECODE_ANY, NULL));
+        bad |=
+            json_object_set_new(o, fixed[i].key, json_loads(fixed[i].value, JSON_DECODE_ANY, NULL));
     bad |= json_object_set_new(o, "norm_eps", json_real(c->eps));
     bd_status st = bad ? bd_fail(BD_E_MEMORY, "%s: out of memory", path) : bd_json_save(path, o);
     json_decref(o);
