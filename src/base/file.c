@@ -244,9 +244,11 @@ bd_status bd_file_mkdirs(const char *path) {
         if (path[i] != '/' && path[i] != '\0') continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (table->mkdir(part, 0777) == 0 || bd_file_is_dir(part)) continue;
-        if (errno == EEXIST) return bd_fail(BD_E_IO, "cannot make folder %s: a file of that name is there", part);
-        return bd_io_fail("make folder", part, errno, 0);
+        if (table->mkdir(part, 0777) == 0) continue;
+        int err = errno;
+        if (bd_file_is_dir(part)) continue;
+        if (err == EEXIST) return bd_fail(BD_E_IO, "cannot make folder %s: a file of that name is there", part);
+        return bd_io_fail("make folder", part, err, 0);
     }
     return BD_OK;
 }
