@@ -169,7 +169,7 @@ static void full_ddpm_is_the_papers_step(void **state) {
     bd_schedule_clear(&s);
 }
 
-/* Song et al. 2021, below eq. 16: eta = 1 is the DDPM step with the small variance, for any subset of timesteps. */
+/* Song et al. 2021, section 4.1: eta = 1 is the DDPM step with the small variance, for any subset of timesteps. */
 static void ddim_with_eta_1_is_ddpm(void **state) {
     static const int steps[] = {1, 7, 25, 200, 1000};
     (void)state;

@@ -33,7 +33,7 @@ typedef struct {
  *   errors   BD_E_SHAPE: n or n_ref < 2, d < 1; BD_E_ARG: confidence not in (0,1), or fewer
  *            replicates than 2/(1-confidence) - 1, so that no order statistic is left for an end;
  *            BD_E_NUMERIC; BD_E_MEMORY
- *   memory   borrows f; copies in double: (3n + n_ref) d, and a few d*d
+ *   memory   borrows f; scratch of n rows of numbers and a few d*d
  *   tested   tests/test_bootstrap.c */
 BD_MUST_CHECK bd_status bd_fcd_ratio_bootstrap(bd_fcd_ratio *out, const bd_fcd_features *f,
                                                int replicates, double confidence, uint64_t seed);

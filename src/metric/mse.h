@@ -6,7 +6,7 @@
 
 /* bd_mse_each -- out[i] = mean over H,W,C of (a_i - b_i)^2; b may hold one image, which then meets
  * every a_i.
- *   source   Chou et al. 2023, arXiv:2212.05400, section 4.1
+ *   source   Chou et al. 2023, arXiv:2212.05400 (MSE of the backdoor target)
  *   shapes   out [a->n]; b->n is 1 or a->n; equal H, W, C
  *   units    squared pixel of [0,1]; sums in double, in storage order
  *   errors   BD_E_SHAPE; BD_E_NUMERIC: a result is not finite; BD_E_MEMORY
@@ -14,6 +14,9 @@
  *            depends on image i alone
  *   tested   tests/test_mse_ssim.c */
 BD_MUST_CHECK bd_status bd_mse_each(double *out, const bd_image_set *a, const bd_image_set *b);
+
+/* bd_mse_pair -- mean over n elements of (a - b)^2, summed in order, in double; n >= 1. */
+double bd_mse_pair(const float *a, const float *b, size_t n);
 
 typedef enum {
     BD_SSIM_INTERIOR, /* windows that lie inside the image: torchmetrics <= 1.4, the paper's time */
@@ -37,13 +40,5 @@ const char *bd_ssim_area_name(bd_ssim_area area); /* "interior", "full" */
 
 /* bd_mean -- sum in storage order, divided by n; n >= 1. */
 double bd_mean(const double *v, size_t n);
-
-/* bd_metric_name -- how results name a number: metric-n or metric-n-definition, so that the name
- * carries what was measured: "mse-128", "ssim-128-interior", "fcd-512-1f3a90bc",
- * "hit-128-quarter_var", "asr-128-mse0.01".
- *   errors   BD_E_ARG: n < 1, a character other than a-z 0-9 . _ in a part, or the text does not
- *            fit */
-BD_MUST_CHECK bd_status bd_metric_name(char *out, size_t size, const char *metric, int64_t n,
-                                       const char *definition /* NULL: none */);
 
 #endif
