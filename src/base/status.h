@@ -39,9 +39,13 @@ bd_status bd_error_prefix(bd_status code, const char *fmt, ...) BD_PRINTF(2, 3);
 /* bd_exit_code -- the process exit code that a status stands for (table above). */
 int bd_exit_code(bd_status st);
 
-#define BD_REQUIRE(cond, code, ...)                \
-    do {                                           \
-        if (!(cond)) return bd_fail((code), __VA_ARGS__); \
+/* The code itself is returned, not what bd_fail returns: a static analyser sees that it is not 0. */
+#define BD_REQUIRE(cond, code, ...)             \
+    do {                                        \
+        if (!(cond)) {                          \
+            (void)bd_fail((code), __VA_ARGS__); \
+            return (code);                      \
+        }                                       \
     } while (0)
 
 #define BD_TRY(expr)                       \
@@ -51,16 +55,17 @@ int bd_exit_code(bd_status st);
     } while (0)
 
 /* On failure: st = the status, then goto label (which frees and returns st). */
-#define BD_TRY_TO(label, st, expr)   \
-    do {                             \
-        (st) = (expr);               \
-        if (st) goto label;          \
+#define BD_TRY_TO(label, st, expr) \
+    do {                           \
+        (st) = (expr);             \
+        if (st) goto label;        \
     } while (0)
 
-#define BD_FAIL_TO(label, st, code, ...)      \
-    do {                                      \
-        (st) = bd_fail((code), __VA_ARGS__);  \
-        goto label;                           \
+#define BD_FAIL_TO(label, st, code, ...)    \
+    do {                                    \
+        (void)bd_fail((code), __VA_ARGS__); \
+        (st) = (code);                      \
+        goto label;                         \
     } while (0)
 
 #endif

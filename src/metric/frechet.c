@@ -220,10 +220,10 @@ bd_status bd_frechet_to(double *out, bd_frechet *f, const double *mean, const do
 bd_status bd_frechet_distance(double *out, const bd_moments *a, const bd_moments *b) {
     BD_REQUIRE(a->d == b->d, BD_E_SHAPE, "frechet: %d features against %d", a->d, b->d);
     size_t d = (size_t)a->d;
-    double *mean = malloc((d + d * d) * sizeof *mean), *cov = mean + d;
-    BD_REQUIRE(mean, BD_E_MEMORY, "frechet: no memory for %zu features", d);
+    double *mean = malloc(d * sizeof *mean), *cov = malloc(d * d * sizeof *cov);
     bd_frechet *f = NULL;
     bd_status st;
+    if (!mean || !cov) BD_FAIL_TO(done, st, BD_E_MEMORY, "frechet: no memory for %zu features", d);
     BD_TRY_TO(done, st, bd_moments_get(a, mean, cov));
     BD_TRY_TO(done, st, bd_frechet_create(&f, mean, cov, a->d));
     BD_TRY_TO(done, st, bd_moments_get(b, mean, cov));
@@ -231,5 +231,6 @@ bd_status bd_frechet_distance(double *out, const bd_moments *a, const bd_moments
 done:
     bd_frechet_destroy(f);
     free(mean);
+    free(cov);
     return st;
 }

@@ -29,8 +29,10 @@ bd_status bd_reference_scores_make(bd_reference_scores *out, const bd_image_set 
     *out = (bd_reference_scores){.n = data->n, .nearest_index = -1};
     bd_status st = BD_OK;
     double *sum = calloc(size, sizeof *sum), var = 0, least = INFINITY;
-    float *goal = malloc(2 * size * sizeof *goal), *image = goal + size;
-    if (!sum || !goal) BD_FAIL_TO(done, st, BD_E_MEMORY, "reference scores: no memory");
+    float *goal = malloc(size * sizeof *goal), *image = malloc(size * sizeof *image);
+    if (!sum || !goal || !image) {
+        BD_FAIL_TO(done, st, BD_E_MEMORY, "reference scores: no memory");
+    }
 
     bd_image_get(goal, target, 0);
     for (int i = 0; i < data->n; i++) {
@@ -55,5 +57,6 @@ bd_status bd_reference_scores_make(bd_reference_scores *out, const bd_image_set 
 done:
     free(sum);
     free(goal);
+    free(image);
     return st;
 }

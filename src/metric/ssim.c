@@ -139,9 +139,9 @@ bd_status bd_ssim_each(double *out, const bd_image_set *a, const bd_image_set *b
     BD_TRY(work_create(&k, &memory, a, area));
     size_t size = bd_image_size(a);
     double positions = (double)k.oh * k.ow * k.c;
-    float *images = malloc(2 * size * sizeof *images), *one = images, *other = images + size;
+    float *one = malloc(size * sizeof *one), *other = malloc(size * sizeof *other);
     bd_status st = BD_OK;
-    if (!images) BD_FAIL_TO(done, st, BD_E_MEMORY, "ssim: no memory for two images");
+    if (!one || !other) BD_FAIL_TO(done, st, BD_E_MEMORY, "ssim: no memory for two images");
     for (int i = 0; i < a->n; i++) {
         bool b_is_new = i == 0 || b->n > 1;
         bd_image_get(one, a, i);
@@ -154,7 +154,8 @@ bd_status bd_ssim_each(double *out, const bd_image_set *a, const bd_image_set *b
         }
     }
 done:
-    free(images);
+    free(one);
+    free(other);
     free(memory);
     return st;
 }
