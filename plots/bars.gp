@@ -1,7 +1,7 @@
 # Bars of hit rate, MSE and Frechet distance: groups along x, one colour a member. Figure 5: groups are poison rates,
 # members the kinds of clipping.
-# Also set by the caller: groups, members (names, blanks between them), by_group, by_member (the columns that tell
-# them), group_title.
+# Also set by the caller: by_group, by_member (columns), groups, members (their values, blanks between them), names
+# (what the members are called), group_title.
 load "plots/style.gp"
 
 n_groups = words(groups)
@@ -27,7 +27,7 @@ plot for [j = 1:n_members] for [i = 1:n_groups] data using (x_of(i, j)):(value_o
      for [j = 1:n_members] for [i = 1:n_groups] data \
          using (x_of(i, j)):(value_of(i, j, column("hit_lo"))):(0):(column("hit_hi") - column("hit_lo")) \
          with vectors nohead lc rgb ink lw 0.9, \
-     for [j = 1:n_members] NaN with boxes lc rgb colour[j] title (n_members > 1 ? word(members, j) : "")
+     for [j = 1:n_members] NaN with boxes lc rgb colour[j] title (n_members > 1 ? word(names, j) : "")
 unset label 1
 unset label 2
 unset key

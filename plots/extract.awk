@@ -28,7 +28,7 @@ function value(name,   i) {
 }
 
 BEGIN {
-    wanted = split("attack.poison_rate attack.trigger attack.target train.mode sample.clip sample.prior seed " \
+    wanted = split("attack.poison_rate attack.trigger attack.target finetune.from sample.clip sample.prior seed " \
                    "hit hit_lo hit_hi mse mse_black mse_flat fcd fcd_floor fcd_control n_trigger n_clean", want, " ")
 }
 { sub(/\r$/, "") }

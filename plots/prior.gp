@@ -12,6 +12,6 @@ set xlabel "hit rate h" textcolor rgb ink
 stats data using (column("hit")) nooutput name "HIT"
 set yrange [HIT_records + 0.5:0.5]
 set ytics scale 0
-plot data using (column("hit")):($0 + 1):(0):(column("hit")):($0 + 0.66):($0 + 1.34):ytic(strcol("prior")) \
+plot data using (column("hit")):($0 + 1):(0):(column("hit")):($0 + 0.66):($0 + 1.34):ytic(strcol("label")) \
          with boxxyerror lc rgb colour[1], \
      data using (column("hit_lo")):($0 + 1):(column("hit_hi") - column("hit_lo")):(0) with vectors nohead lc rgb ink lw 0.9

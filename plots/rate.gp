@@ -1,5 +1,6 @@
 # Against the poison rate: hit rate, MSE and Frechet distance, one colour a series. Figures 2 and 3.
-# Also set by the caller: series (names, blanks between them), by (the column that tells the series), key_title.
+# Also set by the caller: by (the column that tells the series), series (its values, blanks between them), names (what
+# they are called, in the same order).
 load "plots/style.gp"
 
 n = words(series)
@@ -21,7 +22,7 @@ if (n > 1) { set key at screen 0.965, key_height right center horizontal samplen
 plot for [i = 1:n] data using (rate(0)):(of(i, column("hit"))) smooth unique with lines lc rgb colour[i] lw 1.2, \
      for [i = 1:n] data using (rate(0)):(of(i, column("hit"))):(column("hit_lo")):(column("hit_hi")) \
          with yerrorbars lc rgb colour[i] lw 0.8 pt mark[i] ps 0.7, \
-     for [i = 1:n] NaN with linespoints lc rgb colour[i] lw 1.2 pt mark[i] ps 0.7 title (n > 1 ? word(series, i) : "")
+     for [i = 1:n] NaN with linespoints lc rgb colour[i] lw 1.2 pt mark[i] ps 0.7 title (n > 1 ? word(names, i) : "")
 unset label 1
 unset label 2
 unset key
