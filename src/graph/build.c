@@ -29,6 +29,21 @@ static bool absent(const bd_graph *g, const int *ids, int n)
                              : bd_graph_set_error(g, BD_E_ARG, "%s: an input is missing", __func__); \
     } while (0)
 
+/* Name of the first of the tensors that does not hold float32; NULL when all do. */
+static const char *not_f32(const bd_graph *g, const int *ids, int n) {
+    for (int i = 0; i < n; i++)
+        if (g->tensors[ids[i]].type != BD_TYPE_F32) return g->tensors[ids[i]].name;
+    return NULL;
+}
+
+#define FLOATS(op, ...)                                                                            \
+    do {                                                                                           \
+        const int floats_[] = {__VA_ARGS__};                                                       \
+        const char *other_ =                                                                       \
+            not_f32(g, floats_, (int)(sizeof floats_ / sizeof floats_[0]));                        \
+        SHAPE(!other_, op, "%s must be f32", other_);                                              \
+    } while (0)
+
 static const bd_tensor *at(const bd_graph *g, int id) { return &g->tensors[id]; }
 
 static bool same_dims(const bd_tensor *a, const bd_tensor *b)
@@ -54,7 +69,8 @@ static int emit(bd_graph *g, const bd_node *n)
 
 int bd_conv2d(bd_graph *g, int x, int w, int b, bd_conv_attr a)
 {
-    INPUTS(x, w);
+    INPUTS(x, w, b < 0 ? x : b); /* b = -1: no bias */
+    FLOATS("conv2d", x, w, b < 0 ? x : b);
     const bd_tensor *X = at(g, x), *W = at(g, w);
     SHAPE(W->dim[1] == X->dim[3], "conv2d", "input " DIMS " has %d channels, weight %s wants %d",
           DIM_ARGS(X), X->dim[3], W->name, W->dim[1]);
@@ -82,6 +98,7 @@ int bd_linear(bd_graph *g, int x, int w, int b)
 int bd_group_norm(bd_graph *g, int x, int gamma, int beta, bd_norm_attr a)
 {
     INPUTS(x, gamma, beta);
+    FLOATS("group_norm", x, gamma, beta);
     const bd_tensor *X = at(g, x);
     int n = X->dim[0], c = X->dim[3];
     SHAPE(a.groups >= 1 && c % a.groups == 0, "group_norm", "C=%d is no multiple of G=%d", c,
@@ -100,6 +117,7 @@ int bd_group_norm(bd_graph *g, int x, int gamma, int beta, bd_norm_attr a)
 int bd_attention(bd_graph *g, int q, int k, int v, int heads)
 {
     INPUTS(q, k, v);
+    FLOATS("attention", q, k, v);
     const bd_tensor *Q = at(g, q);
     SHAPE(same_dims(Q, at(g, k)) && same_dims(Q, at(g, v)), "attention",
           "q " DIMS ", k and v must have the same shape", DIM_ARGS(Q));
@@ -116,6 +134,7 @@ int bd_attention(bd_graph *g, int q, int k, int v, int heads)
 int bd_add(bd_graph *g, int a, int b)
 {
     INPUTS(a, b);
+    FLOATS("add", a, b);
     const bd_tensor *A = at(g, a), *B = at(g, b);
     SHAPE(same_dims(A, B), "add", "shapes " DIMS " and " DIMS " differ", DIM_ARGS(A), DIM_ARGS(B));
     int y = bd_graph_act(g, "add", BD_TYPE_F32, A->dim[0], A->dim[1], A->dim[2], A->dim[3]);
@@ -126,6 +145,7 @@ int bd_add(bd_graph *g, int a, int b)
 int bd_add_channel(bd_graph *g, int x, int v)
 {
     INPUTS(x, v);
+    FLOATS("add_channel", x, v);
     const bd_tensor *X = at(g, x), *V = at(g, v);
     SHAPE(is_per_image(V, X->dim[0], X->dim[3], BD_TYPE_F32), "add_channel",
           "x " DIMS " needs v [%d,1,1,%d], not " DIMS, DIM_ARGS(X), X->dim[0], X->dim[3],
@@ -138,6 +158,7 @@ int bd_add_channel(bd_graph *g, int x, int v)
 int bd_scale(bd_graph *g, int x, float value)
 {
     INPUTS(x);
+    FLOATS("scale", x);
     const bd_tensor *X = at(g, x);
     int y = bd_graph_act(g, "scale", BD_TYPE_F32, X->dim[0], X->dim[1], X->dim[2], X->dim[3]);
     bd_node node = bd_node_make(BD_OP_scale, BD_LIST(x), BD_LIST(y));
@@ -148,6 +169,7 @@ int bd_scale(bd_graph *g, int x, float value)
 int bd_concat(bd_graph *g, int a, int b)
 {
     INPUTS(a, b);
+    FLOATS("concat", a, b);
     const bd_tensor *A = at(g, a), *B = at(g, b);
     SHAPE(A->dim[0] == B->dim[0] && A->dim[1] == B->dim[1] && A->dim[2] == B->dim[2], "concat",
           DIMS " and " DIMS " differ outside the channels", DIM_ARGS(A), DIM_ARGS(B));
@@ -160,6 +182,7 @@ int bd_concat(bd_graph *g, int a, int b)
 int bd_slice(bd_graph *g, int x, int first, int count)
 {
     INPUTS(x);
+    FLOATS("slice", x);
     const bd_tensor *X = at(g, x);
     SHAPE(first >= 0 && count >= 1 && first <= X->dim[3] - count, "slice",
           "channels %d..%d are outside 0..%d", first, first + count - 1, X->dim[3] - 1);
@@ -172,6 +195,7 @@ int bd_slice(bd_graph *g, int x, int first, int count)
 int bd_upsample2(bd_graph *g, int x)
 {
     INPUTS(x);
+    FLOATS("upsample2", x);
     const bd_tensor *X = at(g, x);
     int y = bd_graph_act(g, "upsample2", BD_TYPE_F32, X->dim[0], 2 * X->dim[1], 2 * X->dim[2],
                          X->dim[3]);
@@ -182,6 +206,7 @@ int bd_upsample2(bd_graph *g, int x)
 int bd_silu(bd_graph *g, int x)
 {
     INPUTS(x);
+    FLOATS("silu", x);
     const bd_tensor *X = at(g, x);
     int y = bd_graph_act(g, "silu", BD_TYPE_F32, X->dim[0], X->dim[1], X->dim[2], X->dim[3]);
     bd_node node = bd_node_make(BD_OP_silu, BD_LIST(x), BD_LIST(y));
@@ -191,6 +216,7 @@ int bd_silu(bd_graph *g, int x)
 int bd_mean_hw(bd_graph *g, int x)
 {
     INPUTS(x);
+    FLOATS("mean_hw", x);
     const bd_tensor *X = at(g, x);
     int y = bd_graph_act(g, "mean_hw", BD_TYPE_F32, X->dim[0], 1, 1, X->dim[3]);
     bd_node node = bd_node_make(BD_OP_mean_hw, BD_LIST(x), BD_LIST(y));
@@ -216,6 +242,7 @@ int bd_time_embedding(bd_graph *g, int timestep, int channels, bd_time_attr a)
 int bd_mse(bd_graph *g, int pred, int target, int weight)
 {
     INPUTS(pred, target, weight);
+    FLOATS("mse", pred, target);
     const bd_tensor *P = at(g, pred), *T = at(g, target);
     SHAPE(same_dims(P, T), "mse", "prediction " DIMS " and target " DIMS " differ", DIM_ARGS(P),
           DIM_ARGS(T));
@@ -229,6 +256,7 @@ int bd_mse(bd_graph *g, int pred, int target, int weight)
 int bd_cross_entropy(bd_graph *g, int logits, int label, int weight, int *prob)
 {
     INPUTS(logits, label, weight);
+    FLOATS("cross_entropy", logits);
     const bd_tensor *L = at(g, logits);
     int n = L->dim[0];
     SHAPE(L->dim[1] == 1 && L->dim[2] == 1, "cross_entropy", "logits " DIMS " must be [N,1,1,K]",
@@ -247,6 +275,7 @@ static int check_batch(bd_graph *g, int images, int trigger, int target, int ind
                        int coef, int key)
 {
     INPUTS(images, trigger, target, index, flags, coef, key);
+    FLOATS("batch_build", trigger, target);
     const bd_tensor *I = at(g, images);
     int n = at(g, index)->dim[0];
     const int one[4] = {1, I->dim[1], I->dim[2], I->dim[3]};
@@ -277,6 +306,7 @@ bd_batch_out bd_batch_build(bd_graph *g, int images, int trigger, int target, in
 int bd_sampler_step(bd_graph *g, int x, int e, int coef, int key)
 {
     INPUTS(x, e, coef, key);
+    FLOATS("sampler_step", x, e);
     const bd_tensor *X = at(g, x), *K = at(g, coef);
     SHAPE(X->kind == BD_TENSOR_STATE, "sampler_step", "x (%s) must be a state tensor", X->name);
     SHAPE(same_dims(X, at(g, e)), "sampler_step", "x " DIMS " and e " DIMS " differ", DIM_ARGS(X),

@@ -250,6 +250,10 @@ static bd_status differentiate(tape *t, int loss, int last, const int *wrt, int 
     BD_TRY(make_grads(g, t->n));
     mark(t, loss, last, wrt, n_wrt);
     bd_node seed = g->nodes[last];
+    for (int i = 1; i < 3; i++) /* a rule for them would be needed, so a partial gradient would come out */
+        BD_REQUIRE(!t->needed[seed.in[i]], BD_E_ARG,
+                   "graph %s: the %s of the loss depends on a parameter or a wanted tensor (%s)", g->name,
+                   i == 1 ? "target" : "weight", g->tensors[seed.in[i]].name);
     start(t, &seed);
     for (int i = last - 1; i >= 0 && !g->status; i--) {
         bd_node n = g->nodes[i]; /* a copy: appending may move the array */

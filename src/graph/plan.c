@@ -134,11 +134,12 @@ done:
 bd_status bd_plan_create(bd_plan *out, const bd_graph *g, const size_t *tensor_bytes, const size_t *workspace)
 {
     memset(out, 0, sizeof *out);
-    out->tensors = calloc((size_t)g->n_tensors + 1, sizeof *out->tensors);
-    out->workspaces = calloc((size_t)g->n_nodes + 1, sizeof *out->workspaces);
+    /* One allocation: by_size orders extents of equal size by address. */
+    out->tensors = calloc((size_t)g->n_tensors + (size_t)g->n_nodes + 1, sizeof *out->tensors);
     bd_status st = BD_OK;
-    if (!out->tensors || !out->workspaces)
+    if (!out->tensors)
         BD_FAIL_TO(fail, st, BD_E_MEMORY, "graph %s: out of memory while planning", g->name);
+    out->workspaces = out->tensors + g->n_tensors;
     BD_TRY_TO(fail, st, lifetimes(out, g, tensor_bytes));
     for (int i = 0; i < g->n_nodes; i++)
         out->workspaces[i] = (bd_extent){.bytes = round_up(workspace[i]), .first = i, .last = i, .alias = -1};
@@ -152,7 +153,6 @@ fail:
 
 void bd_plan_clear(bd_plan *p)
 {
-    free(p->tensors);
-    free(p->workspaces);
+    free(p->tensors); /* and the workspaces behind them */
     memset(p, 0, sizeof *p);
 }
