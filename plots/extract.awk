@@ -1,24 +1,7 @@
 # One results CSV -> the columns that the figures draw, tab-separated, "?" where a field is empty.
-#   awk -f plots/extract.awk RESULTS.csv
+#   awk -f plots/csv.awk -f plots/extract.awk RESULTS.csv
 # Metric columns are found by the first word of their name (docs/results.md), so "mse-128" and "mse-2048" both serve.
 # Lines "# key: value" become "# key<TAB>value" at the top.
-
-function split_csv(line, field,   n, i, c, quoted, text) { # RFC 4180, fields without line breaks
-    n = 0; text = ""; quoted = 0
-    for (i = 1; i <= length(line); i++) {
-        c = substr(line, i, 1)
-        if (quoted) {
-            if (c != "\"") text = text c
-            else if (substr(line, i + 1, 1) == "\"") { text = text c; i++ }
-            else quoted = 0
-        }
-        else if (c == "\"") quoted = 1
-        else if (c == ",") { field[++n] = text; text = "" }
-        else text = text c
-    }
-    field[++n] = text
-    return n
-}
 
 # The first non-empty field whose column is `name` or starts with `name-`.
 function value(name,   i) {
