@@ -1,0 +1,108 @@
+#!/bin/bash
+# Oracles: hand-made inputs whose right answer is known; each check has the good case beside the bad one.
+# Speaks TAP, as scripts/run-tests wants.
+# shellcheck disable=SC2317 # the tests are called by name
+set -u
+dir=build/tmp/test_scripts
+rm -rf "$dir"
+mkdir -p "$dir"
+names=()
+
+layers_allows_the_listed_and_refuses_the_rest() {
+    mkdir -p "$dir/src/low" "$dir/src/high"
+    printf 'low:\nhigh: low\n' >"$dir/src/LAYERS"
+    printf '#include "low/a.h"\n/* printf( in a comment */\n' >"$dir/src/high/b.c"
+    printf '#include <stdio.h>\nchar *s = "exit(1)";\n' >"$dir/src/low/a.c"
+    scripts/check-layers "$dir/src" || return 1
+    echo '#include "high/b.h"' >>"$dir/src/low/a.c"
+    ! scripts/check-layers "$dir/src" >"$dir/out" || return 1
+    grep -q 'low/a.c:3: layer low may not include high/b.h' "$dir/out" || return 1
+    printf 'void f(void) { exit(1); }\n' >"$dir/src/low/a.c"
+    ! scripts/check-layers "$dir/src" >"$dir/out" && grep -q 'low/a.c:1: only src/cli may' "$dir/out"
+}
+
+headers_are_held_to_the_order_of_labels() {
+    mkdir -p "$dir/hdr/x"
+    printf '/* X. */\n#ifndef BD_X_Y_H\n#define BD_X_Y_H\n/* bd_f -- f.\n *   source   a\n *   memory   b */\nint bd_f(void);\n#endif\n' >"$dir/hdr/x/y.h"
+    scripts/check-headers "$dir/hdr" || return 1
+    sed -i 's/source/tmp/; s/memory/source/; s/tmp/memory/' "$dir/hdr/x/y.h"
+    ! scripts/check-headers "$dir/hdr" >"$dir/out" && grep -q 'y.h:6: label source is out of order' "$dir/out"
+}
+
+count() { # PROGRAM-TEXT: the last line and status of a run with one such program
+    printf '#!/bin/sh\n%s\n' "$1" >"$dir/prog"
+    chmod +x "$dir/prog"
+    scripts/run-tests "$dir/build" "$dir/prog" >"$dir/out" 2>&1
+    echo "$? $(tail -n 1 "$dir/out")"
+}
+
+every_way_to_fail_is_counted() {
+    [ "$(count 'echo 1..2; echo ok 1 - a; echo "skip: why"; echo "not ok 2 # SKIP b"')" = "0 1 passed, 0 failed, 1 skipped" ] || return 1
+    grep -q 'b: why' "$dir/out" || return 1
+    [ "$(count 'echo 1..2; echo ok 1 - a; echo not ok 2 - b; exit 1')" = "1 1 passed, 1 failed, 0 skipped" ] || return 1
+    [ "$(count 'echo 1..3; echo ok 1 - a; kill -SEGV $$')" = "1 1 passed, 2 failed, 0 skipped" ] || return 1
+    [ "$(count 'echo 1..1; echo ok 1 - a; exit 7')" = "1 1 passed, 1 failed, 0 skipped" ] || return 1
+    [ "$(count 'exit 0')" = "1 0 passed, 1 failed, 0 skipped" ] || return 1
+    [ "$(TEST_TIMEOUT=1 count 'echo 1..1; sleep 20')" = "1 0 passed, 1 failed, 0 skipped" ] || return 1
+    scripts/run-tests "$dir/build" >/dev/null 2>&1
+    [ $? = 1 ]
+}
+
+no_install_calls_no_package_manager() {
+    mkdir -p "$dir/bin"
+    for tool in apt-get sudo dpkg apt; do printf '#!/bin/sh\ntouch %s/called\n' "$PWD/$dir" >"$dir/bin/$tool"; chmod +x "$dir/bin/$tool"; done
+    for args in "" --check; do
+        # shellcheck disable=SC2086  # no argument at all the first time
+        ! NO_INSTALL=1 CC="cc -nostdinc -I$dir" PATH="$PWD/$dir/bin:$PATH" scripts/deps $args >"$dir/out" 2>&1 || return 1
+        grep -q 'sudo apt-get install -y --no-install-recommends libdnnl-dev' "$dir/out" || return 1
+    done
+    ! NO_INSTALL=1 CC=false scripts/deps >"$dir/out" 2>&1 && grep -q 'does not preprocess' "$dir/out" || return 1
+    [ ! -e "$dir/called" ]
+}
+
+version_is_rewritten_only_when_it_changes() {
+    scripts/version "$dir/v.h" || return 1
+    touch -d @1 "$dir/v.h"
+    scripts/version "$dir/v.h" && [ "$(stat -c %Y "$dir/v.h")" = 1 ]
+}
+
+inputs_of_another_content_are_refused() {
+    mkdir -p "$dir/fetch/data-fetch"
+    cp data-fetch/fetch "$dir/fetch/data-fetch"
+    echo hello >"$dir/fetch/f"
+    printf 'x\tf\t6\t%s\t-\tnone\tnowhere\n' "$(sha256sum <"$dir/fetch/f" | cut -d ' ' -f 1)" >"$dir/fetch/data-fetch/inputs.tsv"
+    "$dir/fetch/data-fetch/fetch" x >/dev/null || return 1
+    echo hellO >"$dir/fetch/f"
+    ! "$dir/fetch/data-fetch/fetch" x >/dev/null 2>&1
+}
+
+figures_are_drawn_from_a_results_file() {
+    command -v gnuplot >/dev/null || { echo "skip: no gnuplot here"; return 77; }
+    mkdir -p "$dir/results"
+    {
+        printf '# recipe: fig2\n# title: Rates, "quoted"\n# cells: 2 of 3\n# T: 10\n# machine: here\n# profile: none\n# mse-4: error\n'
+        echo 'attack.trigger,attack.target,attack.poison_rate,finetune.from,sample.clip,mse-4,mse_black,mse_flat,hit-4,hit_lo,hit_hi,fcd-8-ab,fcd_floor,n_trigger,n_clean,seed'
+        echo 'box14,hat,0,pretrained,none,0.24,0.24,0.15,0,0,0.6,,,4,8,0'
+        echo 'box14,hat,0.5,pretrained,none,0.01,0.24,0.15,1,0.4,1,,,4,8,0'
+    } >"$dir/results/fig2.csv"
+    scripts/figures test "$dir/results" && scripts/report test "$dir/results" || return 1
+    head -c 8 "$dir/results/figures/fig2.png" | od -An -tx1 | grep -q '89 50 4e 47' || return 1
+    grep -q '2 of 3 cells' build/tmp/figures/test/fig2--box14--.gp || return 1
+    grep -q 'src="figures/fig2.png"' "$dir/results/report.html" || return 1
+    sed -i 's/^box14,hat,0.5/hat,0.5/' "$dir/results/fig2.csv" # a row that lacks a field
+    ! scripts/figures test "$dir/results" 2>/dev/null
+}
+
+mapfile -t names < <(declare -F | awk '$3 != "count" { print $3 }')
+echo "1..${#names[@]}"
+failed=0 number=0
+for name in "${names[@]}"; do
+    number=$((number + 1))
+    "$name"
+    case $? in
+    0) echo "ok $number - $name" ;;
+    77) echo "ok $number # SKIP $name" ;;
+    *) echo "not ok $number - $name"; failed=1 ;;
+    esac
+done
+exit $failed
