@@ -61,3 +61,14 @@ bd_classifier_out bd_classifier_build(bd_graph *g, const bd_classifier_config *c
     int b = bd_graph_param(g, "linear.bias", 1, 1, 1, c->classes);
     return (bd_classifier_out){.logits = bd_linear(g, features, w, b), .features = features};
 }
+
+bd_status bd_classifier_params(bd_params *out, const bd_classifier_config *c) {
+    *out = (bd_params){0};
+    bd_graph *g;
+    BD_TRY(bd_graph_create(&g, "classifier"));
+    int x = bd_graph_input(g, "x", BD_TYPE_F32, 1, c->sample_size, c->sample_size, c->channels);
+    bd_classifier_build(g, c, x);
+    bd_status st = bd_params_from_graph(out, g);
+    bd_graph_destroy(g);
+    return st;
+}

@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 #include "graph/graph.h"
+#include "nn/params.h"
 
 enum { BD_CLASSIFIER_FEATURES = 64 };
 
@@ -26,5 +27,8 @@ typedef struct { int logits, features; } bd_classifier_out;
  *   errors   {-1, -1}, and the reason in bd_graph_status(g)
  *   tested   tests/test_classifier.c */
 bd_classifier_out bd_classifier_build(bd_graph *g, const bd_classifier_config *c, int x);
+
+/* bd_classifier_params -- the parameters of a configuration, all zero; as bd_params_from_graph. */
+BD_MUST_CHECK bd_status bd_classifier_params(bd_params *out, const bd_classifier_config *c);
 
 #endif

@@ -57,6 +57,9 @@ BD_MUST_CHECK bd_status bd_model_save(const bd_model *m, const char *dir);
  *   errors   BD_E_MISSING, BD_E_FORMAT, BD_E_IO */
 BD_MUST_CHECK bd_status bd_model_is_backdoored(bd_model_mark *mark, const char *path);
 
+/* bd_model_weights_path -- where the folder's weights file is; BD_E_MISSING when there is none. */
+BD_MUST_CHECK bd_status bd_model_weights_path(char *out, size_t size, const char *dir);
+
 /* bd_model_mark_read -- the mark in the metadata of an open safetensors file. */
 void bd_model_mark_read(bd_model_mark *mark, const bd_safetensors *s);
 

@@ -219,3 +219,15 @@ int bd_unet_build(bd_graph *g, const bd_unet_config *c, int x, int timestep) {
     x = norm(&u, "conv_norm_out", "", x, c->groups, true);
     return conv(&u, "conv_out", "", x, conv3);
 }
+
+bd_status bd_unet_params(bd_params *out, const bd_unet_config *c) {
+    *out = (bd_params){0};
+    bd_graph *g;
+    BD_TRY(bd_graph_create(&g, "unet"));
+    int x = bd_graph_input(g, "x", BD_TYPE_F32, 1, c->sample_size, c->sample_size, c->in_channels);
+    int t = bd_graph_input(g, "timestep", BD_TYPE_F32, 1, 1, 1, 1);
+    bd_unet_build(g, c, x, t);
+    bd_status st = bd_params_from_graph(out, g);
+    bd_graph_destroy(g);
+    return st;
+}

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "graph/graph.h"
+#include "nn/params.h"
 
 enum { BD_UNET_MAX_BLOCKS = 8 };
 
@@ -60,5 +61,8 @@ BD_MUST_CHECK bd_status bd_unet_config_save(const bd_unet_config *c, const char 
  *   errors   -1, and the reason in bd_graph_status(g)
  *   tested   tests/test_unet.c */
 int bd_unet_build(bd_graph *g, const bd_unet_config *c, int x, int timestep);
+
+/* bd_unet_params -- the parameters of a configuration, all zero; as bd_params_from_graph. */
+BD_MUST_CHECK bd_status bd_unet_params(bd_params *out, const bd_unet_config *c);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "io/json.h"
+#include "nn/config_impl.h"
 #include "nn/unet.h"
 
 enum { SIZE_MAX_PIXELS = 4096, CHANNELS_MAX = 8192 };
@@ -171,37 +171,27 @@ static const struct {
                 {"add_attention", offsetof(bd_unet_config, mid_attention)}};
 
 /* Settings that have one value this UNet can honour, and another spelling of it. */
-static const struct {
-    const char *key, *value, *other;
-} fixed[] = {{"_class_name", "\"UNet2DModel\"", NULL},
-             {"act_fn", "\"silu\"", "\"swish\""},
-             {"center_input_sample", "false", NULL},
-             {"class_embed_type", "null", NULL},
-             {"downsample_type", "\"conv\"", NULL},
-             {"dropout", "0", NULL},
-             {"mid_block_scale_factor", "1", NULL},
-             {"mid_block_type", "\"UNetMidBlock2D\"", NULL},
-             {"num_class_embeds", "null", NULL},
-             {"resnet_time_scale_shift", "\"default\"", NULL},
-             {"time_embedding_type", "\"positional\"", NULL},
-             {"upsample_type", "\"conv\"", NULL}};
+static const bd_fixed_setting fixed[] = {{"_class_name", "\"UNet2DModel\"", NULL},
+                                         {"act_fn", "\"silu\"", "\"swish\""},
+                                         {"center_input_sample", "false", NULL},
+                                         {"class_embed_type", "null", NULL},
+                                         {"downsample_type", "\"conv\"", NULL},
+                                         {"dropout", "0", NULL},
+                                         {"mid_block_scale_factor", "1", NULL},
+                                         {"mid_block_type", "\"UNetMidBlock2D\"", NULL},
+                                         {"num_class_embeds", "null", NULL},
+                                         {"resnet_time_scale_shift", "\"default\"", NULL},
+                                         {"time_embedding_type", "\"positional\"", NULL},
+                                         {"upsample_type", "\"conv\"", NULL}};
 
 /* Settings that change no number of this UNet: notes of the library, and the range of a learned
  * time embedding, which it has not. */
 static const char *const notes[] = {"_diffusers_version", "_name_or_path", "_use_default_values",
                                     "_commit_hash", "num_train_timesteps"};
 
-static int *int_at(bd_unet_config *c, size_t offset) { return (int *)(void *)((char *)c + offset); }
+static const char *const lists[] = {"block_out_channels", "down_block_types", "up_block_types"};
 
-static bool is_value(const json_t *v, const char *text) {
-    json_t *want = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
-    if (!want) return false;
-    bool same = json_is_number(want)
-                    ? json_is_number(v) && json_number_value(v) == json_number_value(want)
-                    : json_equal(v, want) != 0;
-    json_decref(want);
-    return same;
-}
+static int *int_at(bd_unet_config *c, size_t offset) { return (int *)(void *)((char *)c + offset); }
 
 static bd_status read_types(int *attention, int n, const bd_json *doc, const char *key,
                             const char *plain, const char *attn) {
@@ -257,19 +247,11 @@ static bd_status read_setting(bd_unet_config *c, const bd_json *doc, const char 
         *int_at(c, switches[i].offset) = value;
         return BD_OK;
     }
-    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
-        if (strcmp(key, fixed[i].key) != 0) continue;
-        BD_REQUIRE(is_value(v, fixed[i].value) || is_value(v, fixed[i].other), BD_E_FORMAT,
-                   "%s: %s has a value that is not supported; it must be %s", doc->file, key,
-                   fixed[i].value);
-        return BD_OK;
-    }
-    for (size_t i = 0; i < sizeof notes / sizeof *notes; i++)
-        if (strcmp(key, notes[i]) == 0) return BD_OK;
+    bool known;
+    BD_TRY(bd_fixed_check(&known, fixed, sizeof fixed / sizeof *fixed, doc, key, v));
+    if (known || bd_key_in(notes, sizeof notes / sizeof *notes, key)) return BD_OK;
     if (strcmp(key, "norm_eps") == 0) return bd_json_get_double(&c->eps, doc, key);
-    if (strcmp(key, "block_out_channels") == 0 || strcmp(key, "down_block_types") == 0 ||
-        strcmp(key, "up_block_types") == 0)
-        return BD_OK;
+    if (bd_key_in(lists, sizeof lists / sizeof *lists, key)) return BD_OK;
     return bd_fail(BD_E_FORMAT, "%s: unknown setting %s; remove it if it changes nothing",
                    doc->file, key);
 }
@@ -336,9 +318,7 @@ bd_status bd_unet_config_save(const bd_unet_config *c, const char *path) {
         bad |= json_object_set_new(
             o, switches[i].key,
             json_boolean(*int_at((bd_unet_config *)(uintptr_t)c, switches[i].offset)));
-    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-        bad |=
-            json_object_set_new(o, fixed[i].key, json_loads(fixed[i].value, JSON_DECODE_ANY, NULL));
+    bad = bad || bd_fixed_put(o, fixed, sizeof fixed / sizeof *fixed);
     bad |= json_object_set_new(o, "norm_eps", json_real(c->eps));
     bd_status st = bad ? bd_fail(BD_E_MEMORY, "%s: out of memory", path) : bd_json_save(path, o);
     json_decref(o);

@@ -1,0 +1,115 @@
+/* What is in a weights file or model folder; says loudly when the model is backdoored. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "cli/cli.h"
+#include "cli/verbs.h"
+#include "io/safetensors.h"
+#include "nn/model.h"
+
+enum { PATH_BYTES = 4096 };
+
+static const char *or_unknown(const char *text) { return text[0] ? text : "not stated"; }
+
+static void print_mark(const bd_model_mark *m) {
+    static const char *const rule =
+        "################################################################################";
+    if (!m->backdoored) return;
+    printf("%s\nBACKDOORED: this model paints a fixed target when its noise carries a trigger.\n"
+           "attack       %s\ntrigger      %s\ntarget       %s\ntrained on   %s\n",
+           rule, or_unknown(m->attack), or_unknown(m->trigger), or_unknown(m->target),
+           or_unknown(m->dataset));
+    if (m->poison_rate > 0)
+        printf("poison rate  %g\n", m->poison_rate);
+    else
+        printf("poison rate  not stated\n");
+    printf("For research on defences only: do not use it, pass it on or build on it as a clean "
+           "model.\n%s\n",
+           rule);
+}
+
+static void print_tensor(const bd_st_tensor *t) {
+    printf("%s\t%s\t", t->name, bd_dtype_name(t->dtype));
+    for (int i = 0; i < t->rank; i++) printf("%s%lld", i ? "x" : "", (long long)t->dim[i]);
+    printf("%s\n", t->rank ? "" : "scalar");
+}
+
+static void print_file(const bd_safetensors *s) {
+    uint64_t elements = 0, bytes = 0;
+    for (size_t i = 0; i < bd_safetensors_meta_count(s); i++) {
+        const char *key, *value;
+        bd_safetensors_meta_at(s, i, &key, &value);
+        printf("metadata\t%s\t%s\n", key, value);
+    }
+    for (size_t i = 0; i < bd_safetensors_count(s); i++) {
+        const bd_st_tensor *t = bd_safetensors_at(s, i);
+        print_tensor(t);
+        elements += t->bytes / bd_dtype_size(t->dtype);
+        bytes += t->bytes;
+    }
+    printf("tensors\t%zu\nparameters\t%llu\nbytes\t%llu\n", bd_safetensors_count(s),
+           (unsigned long long)elements, (unsigned long long)bytes);
+}
+
+static bd_status inspect_file(const char *path, const bd_model_mark *mark) {
+    bd_safetensors *s;
+    BD_TRY(bd_safetensors_load(&s, path));
+    print_mark(mark);
+    print_file(s);
+    print_mark(mark); /* again below a listing that scrolls the first away */
+    bd_safetensors_destroy(s);
+    return BD_OK;
+}
+
+static void print_unet(const bd_unet_config *c) {
+    printf("unet\t%dx%d pixels, %d -> %d channels, block_out_channels", c->sample_size,
+           c->sample_size, c->in_channels, c->out_channels);
+    for (int i = 0; i < c->blocks; i++) printf("%s%d", i ? "," : " ", c->channels[i]);
+    printf(", layers_per_block %d, norm_num_groups %d, norm_eps %g, ", c->layers, c->groups,
+           c->eps);
+    if (c->head_dim)
+        printf("attention_head_dim %d\n", c->head_dim);
+    else
+        printf("one attention head\n");
+}
+
+/* A folder is loaded as a model, so that weights that do not fit config.json are found. */
+static bd_status inspect_folder(const char *dir) {
+    bd_model m;
+    bd_model_mark mark;
+    char path[PATH_BYTES];
+    BD_TRY(bd_model_is_backdoored(&mark, dir));
+    BD_TRY(bd_model_load(&m, dir));
+    print_unet(&m.unet);
+    if (m.has_scheduler)
+        printf("scheduler\tT %d, beta %g to %g, %s, clip_sample %s\n", m.scheduler.T,
+               m.scheduler.beta_start, m.scheduler.beta_end, m.scheduler.variance_type,
+               m.scheduler.clip_sample ? "true" : "false");
+    bd_model_clear(&m);
+    BD_TRY(bd_model_weights_path(path, sizeof path, dir));
+    return inspect_file(path, &mark);
+}
+
+static bd_status inspect(const char *path) {
+    bd_model_mark mark;
+    if (bd_file_is_dir(path)) return inspect_folder(path);
+    BD_TRY(bd_model_is_backdoored(&mark, path));
+    return inspect_file(path, &mark);
+}
+
+int bd_cli_inspect(int argc, char **argv) {
+    static const bd_cmd cmd = {
+        "inspect FILE|DIR",
+        "Lists the tensors and metadata of a safetensors file or of a model folder, whose weights\n"
+        "are checked against its config.json. A backdoored model is announced above and below.",
+        NULL,
+        0,
+        1,
+        1};
+    char **args;
+    int n_args, code = bd_cli_parse(&args, &n_args, &cmd, argc, argv);
+    if (code != BD_CLI_GO_ON) return code;
+    bd_status st = inspect(args[0]);
+    return st ? bd_cli_fail(st) : 0;
+}
