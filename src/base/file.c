@@ -52,7 +52,7 @@ static void parent_of(char out[PATH_MAX], const char *path) {
     out[n] = '\0';
 }
 
-bd_status bd_io_fail(const char *verb, const char *path, int err, uint64_t need) {
+bd_status(bd_io_fail)(const char *verb, const char *path, int err, uint64_t need) {
     if (err == ENOENT || err == ENOTDIR)
         return bd_fail(BD_E_MISSING, "cannot %s %s: %s", verb, path, strerror(err));
     if (err != ENOSPC && err != EDQUOT) return bd_fail(BD_E_IO, "cannot %s %s: %s", verb, path, strerror(err));

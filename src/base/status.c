@@ -9,7 +9,7 @@ enum { TEXT_SIZE = 1024 };
 static _Thread_local char error_text[TEXT_SIZE];
 
 /* Formats on the side first: the arguments may point into error_text itself. */
-bd_status bd_fail(bd_status code, const char *fmt, ...) {
+bd_status(bd_fail)(bd_status code, const char *fmt, ...) {
     char text[TEXT_SIZE];
     va_list args;
     va_start(args, fmt);
@@ -22,7 +22,7 @@ bd_status bd_fail(bd_status code, const char *fmt, ...) {
 
 const char *bd_error(void) { return error_text; }
 
-bd_status bd_error_prefix(bd_status code, const char *fmt, ...) {
+bd_status(bd_error_prefix)(bd_status code, const char *fmt, ...) {
     char text[TEXT_SIZE];
     va_list args;
     va_start(args, fmt);

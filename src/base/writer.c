@@ -16,6 +16,7 @@
 enum { BUFFER_BYTES = 64 * 1024 };
 
 /* vsnprintf into malloc'd text; NULL when memory is out. */
+BD_PRINTF(2, 0)
 static char *format_text(size_t *n, const char *fmt, va_list args) {
     va_list again;
     va_copy(again, args);

@@ -182,8 +182,9 @@ int bd_graph_grad(const bd_graph *g, int param)
 
 static double node_flops(const bd_graph *g, const bd_node *n)
 {
-    const bd_tensor *a = n->in[0] >= 0 ? &g->tensors[n->in[0]] : NULL;
-    const bd_tensor *o = n->out[0] >= 0 ? &g->tensors[n->out[0]] : NULL;
+    /* an op without inputs or outputs looks at neither */
+    const bd_tensor *a = &g->tensors[n->in[0] >= 0 ? n->in[0] : 0];
+    const bd_tensor *o = &g->tensors[n->out[0] >= 0 ? n->out[0] : 0];
     switch (n->op) {
     case BD_OP_conv2d: {
         const bd_tensor *w = &g->tensors[n->in[1]];

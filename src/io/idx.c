@@ -81,6 +81,7 @@ static bd_status inflate_end_of_stream(z_stream *z, const char *path) {
     z->next_out = &extra;
     z->avail_out = 1;
     int code = inflate(z, Z_FINISH);
+    z->next_out = NULL;
     BD_REQUIRE(z->avail_out == 1, BD_E_FORMAT, "%s: more unpacked bytes than its dimensions say", path);
     BD_REQUIRE(code == Z_STREAM_END, BD_E_FORMAT, "%s: offset %lu: damaged or truncated gzip data (%s)", path, z->total_in,
                z->msg ? z->msg : zError(code));
@@ -89,8 +90,8 @@ static bd_status inflate_end_of_stream(z_stream *z, const char *path) {
     return BD_OK;
 }
 
-static bd_status unpack(bd_idx *x, z_stream *z, const char *path) {
-    unsigned char head[HEADER_MAX];
+/* head [HEADER_MAX] is the caller's because z points into it. */
+static bd_status unpack(bd_idx *x, z_stream *z, unsigned char *head, const char *path) {
     size_t header;
     BD_TRY(inflate_exact(z, head, 4, 0, path));
     size_t want = head[3] >= 1 && head[3] <= 4 ? 4 * (size_t)head[3] : 0;
@@ -107,11 +108,12 @@ static bd_status unpack(bd_idx *x, z_stream *z, const char *path) {
 
 static bd_status load_gzip(bd_idx *x, unsigned char *raw, size_t n, const char *path) {
     z_stream z = {0};
+    unsigned char head[HEADER_MAX];
     BD_REQUIRE(n <= UINT32_MAX, BD_E_FORMAT, "%s: packed file of %zu bytes, at most %u", path, n, UINT32_MAX);
     z.next_in = raw;
     z.avail_in = (uInt)n;
     BD_REQUIRE(inflateInit2(&z, 16 + MAX_WBITS) == Z_OK, BD_E_MEMORY, "%s: zlib did not start: out of memory", path);
-    bd_status st = unpack(x, &z, path);
+    bd_status st = unpack(x, &z, head, path);
     inflateEnd(&z);
     return st;
 }

@@ -197,7 +197,7 @@ static bd_status take_dtype(parser *p, bd_dtype *out) {
 static bd_status take_tensor(parser *p, bd_st_entry *e) {
     enum { DTYPE = 1, SHAPE = 2, OFFSETS = 4 };
     int seen = 0, count;
-    uint64_t values[BD_MAX_RANK];
+    uint64_t values[BD_MAX_RANK] = {0};
     BD_TRY(expect(p, '{'));
     do {
         const char *key;

@@ -132,7 +132,7 @@ static bd_status after(void *ctx, int tile, int iter, const bd_view *v) {
     const double *loss = bd_view_data(v, j->loss);
     size_t out = (size_t)j->pixels * (size_t)j->out_channels;
     for (int r = 0; r < j->tile && tile * j->tile + r < j->c->n; r++) {
-        size_t i = (size_t)(tile * j->tile + r);
+        size_t i = (size_t)tile * (size_t)j->tile + (size_t)r;
         to_nchw(j->output + i * out, y + (size_t)r * out, j->out_channels, j->pixels);
         j->losses[i] = loss[r];
     }
