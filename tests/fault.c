@@ -4,8 +4,9 @@
 
 #include "base/file.h"
 
-const char *const fault_names[FAULT_KINDS] = {"open",   "close", "read",      "write",     "fsync", "rename",
-                                              "unlink", "mkdir", "fallocate", "ftruncate", "rmdir"};
+const char *const fault_names[FAULT_KINDS] = {"open",      "close",     "read",   "write",
+                                              "fsync",     "rename",    "unlink", "mkdir",
+                                              "fallocate", "ftruncate", "rmdir"};
 
 static struct {
     fault_kind kind;
@@ -55,13 +56,19 @@ static ssize_t f_write(int fd, const void *buf, size_t n) {
 }
 
 static int f_fsync(int fd) { return due(FAULT_FSYNC) ? -1 : bd_io_posix.fsync(fd); }
-static int f_rename(const char *a, const char *b) { return due(FAULT_RENAME) ? -1 : bd_io_posix.rename(a, b); }
+static int f_rename(const char *a, const char *b) {
+    return due(FAULT_RENAME) ? -1 : bd_io_posix.rename(a, b);
+}
 static int f_unlink(const char *path) { return due(FAULT_UNLINK) ? -1 : bd_io_posix.unlink(path); }
-static int f_mkdir(const char *path, mode_t mode) { return due(FAULT_MKDIR) ? -1 : bd_io_posix.mkdir(path, mode); }
+static int f_mkdir(const char *path, mode_t mode) {
+    return due(FAULT_MKDIR) ? -1 : bd_io_posix.mkdir(path, mode);
+}
 static int f_fallocate(int fd, off_t at, off_t len) {
     return due(FAULT_FALLOCATE) ? -1 : bd_io_posix.fallocate(fd, at, len);
 }
-static int f_ftruncate(int fd, off_t len) { return due(FAULT_FTRUNCATE) ? -1 : bd_io_posix.ftruncate(fd, len); }
+static int f_ftruncate(int fd, off_t len) {
+    return due(FAULT_FTRUNCATE) ? -1 : bd_io_posix.ftruncate(fd, len);
+}
 static int f_rmdir(const char *path) { return due(FAULT_RMDIR) ? -1 : bd_io_posix.rmdir(path); }
 
 static const bd_io_table faulty = {.open = f_open,

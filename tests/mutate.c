@@ -47,7 +47,8 @@ void mutate_truncate(const mutate_case *c, size_t loadable) {
         mutate_write(c->path, c->good, n);
         loaded += attempt(c, "prefix of length", n);
     }
-    if (loaded > loadable) fail_msg("%zu of %zu prefixes loaded, at most %zu may", loaded, c->n, loadable);
+    if (loaded > loadable)
+        fail_msg("%zu of %zu prefixes loaded, at most %zu may", loaded, c->n, loadable);
 }
 
 size_t mutate_flip(const mutate_case *c) {
@@ -67,7 +68,8 @@ size_t mutate_flip(const mutate_case *c) {
 
 /* One random edit of bytes[0..*n-1] (room bytes there). */
 static void edit(unsigned char *bytes, size_t *n, size_t room, const uint32_t r[6]) {
-    static const unsigned char telling[] = {0, 1, 0x7f, 0x80, 0xff, '"', '\\', '[', ']', '{', '}', ',', '\n', '=', '9'};
+    static const unsigned char telling[] = {0,   1,   0x7f, 0x80, 0xff, '"', '\\', '[',
+                                            ']', '{', '}',  ',',  '\n', '=', '9'};
     size_t at = *n ? r[1] % *n : 0, len = 1 + r[2] % 16;
     if (len > *n - at) len = *n - at;
     switch (r[0] % 6) {

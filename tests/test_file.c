@@ -71,7 +71,8 @@ static void large_files_pass_through_the_buffer(void **state) {
         bd_writer *w;
         assert_int_equal(bd_writer_create(&w, DIR_ "/large"), BD_OK);
         for (int i = 0; i < n; i += piece)
-            assert_int_equal(bd_writer_write(w, bytes + i, (size_t)(n - i < piece ? n - i : piece)), BD_OK);
+            assert_int_equal(bd_writer_write(w, bytes + i, (size_t)(n - i < piece ? n - i : piece)),
+                             BD_OK);
         assert_int_equal(bd_writer_commit(w), BD_OK);
         void *data;
         size_t got;
@@ -105,7 +106,8 @@ static void missing_and_large_files_are_refused(void **state) {
     assert_int_equal(bd_file_read(&data, &n, DIR_ "/a", 5), BD_OK);
     free(data);
     assert_int_equal(bd_file_read(&data, &n, DIR_, 0), BD_E_FORMAT);
-    assert_int_equal(bd_file_read(&data, &n, "/proc/self/status", 10), BD_E_FORMAT); /* size told as 0 */
+    /* size told as 0 */
+    assert_int_equal(bd_file_read(&data, &n, "/proc/self/status", 10), BD_E_FORMAT);
     assert_int_equal(bd_file_read(&data, &n, "/proc/self/status", 0), BD_OK);
     assert_true(n > 100 && strlen(data) == n);
     free(data);
@@ -195,7 +197,8 @@ static void every_failing_call_is_reported(void **state) {
                 if (is_new()) assert_non_null(strstr(text, "may not survive a power failure"));
                 assert_int_equal(names_in(DIR_), 1); /* no temp file is left */
             }
-    assert_true(injected >= 16); /* open 2, close 2, write 2, fsync 2, rename 1, fallocate 1: once and forever */
+    /* open 2, close 2, write 2, fsync 2, rename 1, fallocate 1: once and forever */
+    assert_true(injected >= 16);
 }
 
 static void a_full_disk_names_need_and_room(void **state) {
@@ -212,7 +215,8 @@ static void a_full_disk_names_need_and_room(void **state) {
         assert_false(is_new());
         assert_int_equal(names_in(DIR_), 1);
     }
-    fault_arm(FAULT_FALLOCATE, 1, true, EOPNOTSUPP); /* a file system that cannot reserve: no error */
+    /* a file system that cannot reserve: no error */
+    fault_arm(FAULT_FALLOCATE, 1, true, EOPNOTSUPP);
     assert_int_equal(replace(), BD_OK);
     assert_int_equal(fault_disarm(), 1);
 }
@@ -295,7 +299,8 @@ static void failing_removals_are_reported(void **state) {
         assert_int_equal(bd_file_mkdirs(DIR_ "/x/y"), BD_OK);
         assert_int_equal(bd_file_write(DIR_ "/x/y/f", "1", 1), BD_OK);
         fault_arm(kinds[i], 1, true, EACCES); /* mkdir of what is there fails too, which is fine */
-        assert_int_equal(i < 2 ? bd_file_remove_tree(DIR_ "/x") : bd_file_mkdirs(DIR_ "/new"), BD_E_IO);
+        assert_int_equal(i < 2 ? bd_file_remove_tree(DIR_ "/x") : bd_file_mkdirs(DIR_ "/new"),
+                         BD_E_IO);
         assert_true(fault_disarm() >= 1);
         assert_non_null(strstr(bd_error(), strerror(EACCES)));
     }
@@ -303,7 +308,8 @@ static void failing_removals_are_reported(void **state) {
 
 static void lists_are_sorted(void **state) {
     (void)state;
-    static const char *const made[] = {"b.png", "a10.png", "a2.png", "B.png", "c.txt", ".hidden.png"};
+    static const char *const made[] = {"b.png", "a10.png", "a2.png",
+                                       "B.png", "c.txt",   ".hidden.png"};
     static const char *const want[] = {"B.png", "a10.png", "a2.png", "b.png"};
     for (size_t i = 0; i < 6; i++) {
         char path[256];

@@ -158,9 +158,12 @@ static void same_bits_in_loops_and_calls(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exp_is_within_its_bound),      cmocka_unit_test(exp_at_the_edges),
-        cmocka_unit_test(log_is_within_its_bound),      cmocka_unit_test(sincos_is_within_its_bound),
-        cmocka_unit_test(sincos_is_exact_at_quarter_turns), cmocka_unit_test(same_bits_in_loops_and_calls),
+        cmocka_unit_test(exp_is_within_its_bound),
+        cmocka_unit_test(exp_at_the_edges),
+        cmocka_unit_test(log_is_within_its_bound),
+        cmocka_unit_test(sincos_is_within_its_bound),
+        cmocka_unit_test(sincos_is_exact_at_quarter_turns),
+        cmocka_unit_test(same_bits_in_loops_and_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

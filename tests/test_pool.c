@@ -118,7 +118,8 @@ static void lowest_failure_is_told(void **state) {
             static counts good;
             memset(&good, 0, sizeof good);
             good.workers = workers;
-            assert_int_equal(bd_pool_run(p, 5, count, &good), BD_OK); /* the pool is fit for the next run */
+            /* the pool is fit for the next run */
+            assert_int_equal(bd_pool_run(p, 5, count, &good), BD_OK);
         }
         bd_pool_destroy(p);
     }
@@ -176,9 +177,12 @@ static void silly_sizes_are_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_task_runs_once),         cmocka_unit_test(many_runs_follow_each_other),
-        cmocka_unit_test(workers_run_at_the_same_time), cmocka_unit_test(lowest_failure_is_told),
-        cmocka_unit_test(a_run_inside_a_run_is_refused), cmocka_unit_test(openmp_stays_on_one_thread),
+        cmocka_unit_test(every_task_runs_once),
+        cmocka_unit_test(many_runs_follow_each_other),
+        cmocka_unit_test(workers_run_at_the_same_time),
+        cmocka_unit_test(lowest_failure_is_told),
+        cmocka_unit_test(a_run_inside_a_run_is_refused),
+        cmocka_unit_test(openmp_stays_on_one_thread),
         cmocka_unit_test(silly_sizes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,7 +34,8 @@ static void known_answers(void **state) {
     }
 }
 
-static const bd_rng_key some = {.seed = 0x0123456789abcdef, .stream = BD_STREAM_NOISE, .index = 77, .step = 1234};
+static const bd_rng_key some = {
+    .seed = 0x0123456789abcdef, .stream = BD_STREAM_NOISE, .index = 77, .step = 1234};
 
 /* The layout promised in base/rng.h, from single Philox calls. */
 static uint32_t word(bd_rng_key k, size_t i) {
@@ -71,7 +72,8 @@ static void normals_follow_the_formula(void **state) {
             bd_sincos_2pi(turn, &s, &c);
             float want = sqrtf(-2.0f * bd_logf(u)) * (i & 1 ? s : c);
             assert_int_equal(bd_float_to_bits(z[i]), bd_float_to_bits(want));
-            double exact = sqrt(-2.0 * log((double)u)) * (i & 1 ? sin(2 * M_PI * (double)turn) : cos(2 * M_PI * (double)turn));
+            double exact = sqrt(-2.0 * log((double)u)) *
+                           (i & 1 ? sin(2 * M_PI * (double)turn) : cos(2 * M_PI * (double)turn));
             /* radius <= 5.77 times the 2^-23 of sin and cos, plus three roundings of 2^-24 relative */
             assert_true(fabs((double)z[i] - exact) < 5.77 * (0x1p-23 + 3 * 0x1p-24));
         }
@@ -85,7 +87,8 @@ static void golden_hash_of_many_normals(void **state) {
     char hex[65];
     float *z = malloc(MANY * sizeof *z);
     assert_non_null(z);
-    bd_rng_normal(z, MANY, (bd_rng_key){.seed = 42, .stream = BD_STREAM_PRIOR, .index = 3, .step = 9});
+    bd_rng_normal(z, MANY,
+                  (bd_rng_key){.seed = 42, .stream = BD_STREAM_PRIOR, .index = 3, .step = 9});
     assert_int_equal(bd_sha256_buffer(hex, z, MANY * sizeof *z), BD_OK);
     free(z);
     assert_string_equal(hex, "731b2e727474ebec77f728febe8b5e4baf19cb638e1c13b16f58b81554084d2b");
@@ -165,7 +168,8 @@ static void uniforms_fill_the_interval(void **state) {
         assert_true(u[i] == (float)(word(some, i) >> 8) / 16777216.0f);
         cells[(int)(u[i] * 64.0f)]++;
     }
-    for (int i = 0; i < 64; i++) chi2 += (cells[i] - (double)n / 64) * (cells[i] - (double)n / 64) / ((double)n / 64);
+    for (int i = 0; i < 64; i++)
+        chi2 += (cells[i] - (double)n / 64) * (cells[i] - (double)n / 64) / ((double)n / 64);
     assert_true(chi2 > 25 && chi2 < 125); /* 63 degrees of freedom: both tails below 1e-5 */
 }
 
@@ -173,7 +177,8 @@ static void below_is_bounded_and_even(void **state) {
     (void)state;
     static const uint32_t bounds[] = {1, 2, 3, 10, 1000, 60000, 0x80000001u, 0xffffffffu};
     for (size_t b = 0; b < sizeof bounds / sizeof *bounds; b++)
-        for (uint32_t i = 0; i < 300; i++) assert_true(bd_rng_below(some, i, bounds[b]) < bounds[b]);
+        for (uint32_t i = 0; i < 300; i++)
+            assert_true(bd_rng_below(some, i, bounds[b]) < bounds[b]);
     enum { draws = 60000, sides = 6 };
     double cells[sides] = {0}, chi2 = 0.0;
     for (uint32_t i = 0; i < draws; i++) cells[bd_rng_below(some, i, sides)]++;
@@ -229,7 +234,8 @@ static void images_do_not_depend_on_layout(void **state) {
     bd_rng_normal_nhwc(nhwc, h, w, c, some, scratch);
     for (int k = 0; k < c; k++)
         for (int y = 0; y < h; y++)
-            for (int x = 0; x < w; x++) assert_true(nhwc[(y * w + x) * c + k] == plain[(k * h + y) * w + x]);
+            for (int x = 0; x < w; x++)
+                assert_true(nhwc[(y * w + x) * c + k] == plain[(k * h + y) * w + x]);
     bd_rng_normal_nhwc(nhwc, h, w, 1, some, NULL);
     assert_memory_equal(nhwc, plain, h * w * sizeof *plain);
 }

@@ -61,11 +61,12 @@ static void text_belongs_to_its_thread(void **state) {
 
 static void exit_codes(void **state) {
     (void)state;
-    static const int table[][2] = {{BD_OK, 0},        {BD_E_ARG, 2},     {BD_E_FORMAT, 2}, {BD_E_MISSING, 2},
-                                   {BD_E_SHAPE, 2},   {BD_E_IO, 1},      {BD_E_MEMORY, 1}, {BD_E_DEVICE, 1},
-                                   {BD_E_NUMERIC, 1}, {BD_E_BUSY, 1},    {BD_E_BAND, 3},   {BD_E_INTERRUPT, 75},
-                                   {-99, 1}};
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) assert_int_equal(bd_exit_code(table[i][0]), table[i][1]);
+    static const int table[][2] = {
+        {BD_OK, 0},     {BD_E_ARG, 2},        {BD_E_FORMAT, 2}, {BD_E_MISSING, 2}, {BD_E_SHAPE, 2},
+        {BD_E_IO, 1},   {BD_E_MEMORY, 1},     {BD_E_DEVICE, 1}, {BD_E_NUMERIC, 1}, {BD_E_BUSY, 1},
+        {BD_E_BAND, 3}, {BD_E_INTERRUPT, 75}, {-99, 1}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        assert_int_equal(bd_exit_code(table[i][0]), table[i][1]);
 }
 
 static bd_status required(int x) {
@@ -119,7 +120,8 @@ static void clock_counts_and_tells_utc(void **state) {
     double a = bd_clock_seconds();
     nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     double passed = bd_clock_seconds() - a;
-    assert_true(passed >= 0.002 && passed < 60.0); /* at least the sleep; a loaded machine may take longer */
+    /* at least the sleep; a loaded machine may take longer */
+    assert_true(passed >= 0.002 && passed < 60.0);
     char text[32];
     struct tm tm = {0};
     bd_clock_utc(text);
@@ -153,7 +155,8 @@ static void arena_gives_zeroed_aligned_blocks(void **state) {
 
 static void pages_are_aligned_and_zeroed(void **state) {
     (void)state;
-    static const size_t sizes[] = {0, 1, 63, 64, 4097, (2u << 20) - 1, 2u << 20, (2u << 20) + 1, 7654321};
+    static const size_t sizes[] = {
+        0, 1, 63, 64, 4097, (2u << 20) - 1, 2u << 20, (2u << 20) + 1, 7654321};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         unsigned char *p = bd_alloc_pages(sizes[i]);
         assert_non_null(p);

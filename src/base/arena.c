@@ -7,11 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum {
-    ALIGN = 16,
-    CHUNK_BYTES = 64 * 1024,
-    SMALL_ALIGN = 64
-};
+enum { ALIGN = 16, CHUNK_BYTES = 64 * 1024, SMALL_ALIGN = 64 };
 
 #define HUGE_PAGE ((size_t)2 * 1024 * 1024)
 

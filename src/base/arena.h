@@ -6,9 +6,10 @@
 
 typedef struct bd_arena bd_arena;
 
-bd_arena *bd_arena_create(void);           /* NULL when memory is out */
-void bd_arena_destroy(bd_arena *a);        /* NULL allowed */
-void *bd_arena_alloc(bd_arena *a, size_t bytes); /* zeroed, 16-byte aligned; NULL when memory is out */
+bd_arena *bd_arena_create(void);    /* NULL when memory is out */
+void bd_arena_destroy(bd_arena *a); /* NULL allowed */
+/* zeroed, 16-byte aligned; NULL when memory is out */
+void *bd_arena_alloc(bd_arena *a, size_t bytes);
 char *bd_arena_strdup(bd_arena *a, const char *s);
 char *bd_arena_printf(bd_arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -55,7 +55,8 @@ static void parent_of(char out[PATH_MAX], const char *path) {
 bd_status(bd_io_fail)(const char *verb, const char *path, int err, uint64_t need) {
     if (err == ENOENT || err == ENOTDIR)
         return bd_fail(BD_E_MISSING, "cannot %s %s: %s", verb, path, strerror(err));
-    if (err != ENOSPC && err != EDQUOT) return bd_fail(BD_E_IO, "cannot %s %s: %s", verb, path, strerror(err));
+    if (err != ENOSPC && err != EDQUOT)
+        return bd_fail(BD_E_IO, "cannot %s %s: %s", verb, path, strerror(err));
     char dir[PATH_MAX];
     parent_of(dir, path);
     struct statvfs fs;
@@ -79,7 +80,8 @@ bd_status bd_io_write_all(int fd, const void *data, size_t n, const char *path) 
         ssize_t done = table->write(fd, p, n);
         if (done < 0 && errno == EINTR) continue;
         if (done < 0) return bd_io_fail("write", path, errno, n);
-        if (done == 0) return bd_io_fail("write", path, EIO, n); /* POSIX leaves it open; never loop on it */
+        /* POSIX leaves it open; never loop on it */
+        if (done == 0) return bd_io_fail("write", path, EIO, n);
         p += done;
         n -= (size_t)done;
     }
@@ -139,7 +141,8 @@ bd_status bd_reader_read(bd_reader *r, void *data, size_t n) {
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return bd_io_fail("read", r->path, errno, 0);
         if (got == 0)
-            return bd_fail(BD_E_FORMAT, "%s: truncated at byte %" PRIu64 ", %zu more bytes expected", r->path,
+            return bd_fail(BD_E_FORMAT,
+                           "%s: truncated at byte %" PRIu64 ", %zu more bytes expected", r->path,
                            r->offset, n);
         p += got;
         n -= (size_t)got;
@@ -155,7 +158,8 @@ void bd_reader_close(bd_reader *r) {
 }
 
 /* Fills *data up to the end of the file; `expected` is the size the file system told. */
-static bd_status read_all(char **data, size_t *n, int fd, const char *path, size_t expected, size_t max_bytes) {
+static bd_status read_all(char **data, size_t *n, int fd, const char *path, size_t expected,
+                          size_t max_bytes) {
     size_t room = expected, used = 0;
     char *buf = malloc(room + 1);
     BD_REQUIRE(buf, BD_E_MEMORY, "%s: out of memory for %zu bytes", path, room);
@@ -171,7 +175,8 @@ static bd_status read_all(char **data, size_t *n, int fd, const char *path, size
                 BD_FAIL_TO(fail, st, BD_E_FORMAT, "%s: larger than %zu bytes", path, max_bytes);
             room = room < 4096 ? 8192 : room * 2;
             char *grown = realloc(buf, room + 1);
-            if (!grown) BD_FAIL_TO(fail, st, BD_E_MEMORY, "%s: out of memory for %zu bytes", path, room);
+            if (!grown)
+                BD_FAIL_TO(fail, st, BD_E_MEMORY, "%s: out of memory for %zu bytes", path, room);
             buf = grown;
             buf[used++] = extra;
         }
@@ -204,10 +209,12 @@ bd_status bd_file_read(void **data, size_t *n, const char *path, size_t max_byte
     } else if (S_ISDIR(info.st_mode)) {
         st = bd_fail(BD_E_FORMAT, "%s is a folder, a file is needed", path);
     } else if (max_bytes && S_ISREG(info.st_mode) && (uint64_t)info.st_size > max_bytes) {
-        st = bd_fail(BD_E_FORMAT, "%s: %lld bytes, larger than %zu bytes", path, (long long)info.st_size, max_bytes);
+        st = bd_fail(BD_E_FORMAT, "%s: %lld bytes, larger than %zu bytes", path,
+                     (long long)info.st_size, max_bytes);
     } else {
         char *text = NULL;
-        st = read_all(&text, n, fd, path, S_ISREG(info.st_mode) ? (size_t)info.st_size : 0, max_bytes);
+        st = read_all(&text, n, fd, path, S_ISREG(info.st_mode) ? (size_t)info.st_size : 0,
+                      max_bytes);
         *data = text;
     }
     (void)table->close(fd);
@@ -230,16 +237,17 @@ bd_status bd_path_join(char *buf, size_t size, const char *a, const char *b) {
     size_t n = strlen(a);
     const char *sep = n == 0 || a[n - 1] == '/' ? "" : "/";
     int need = snprintf(buf, size, "%s%s%s", a, sep, b);
-    BD_REQUIRE(need >= 0 && (size_t)need < size, BD_E_ARG, "path too long (%d bytes, at most %zu): %.80s...%s", need,
-               size ? size - 1 : 0, a, b);
+    BD_REQUIRE(need >= 0 && (size_t)need < size, BD_E_ARG,
+               "path too long (%d bytes, at most %zu): %.80s...%s", need, size ? size - 1 : 0, a,
+               b);
     return BD_OK;
 }
 
 bd_status bd_file_mkdirs(const char *path) {
     char part[PATH_MAX];
     size_t n = strlen(path);
-    BD_REQUIRE(n > 0 && n < sizeof part, BD_E_ARG, "cannot make folder: path of %zu bytes, allowed 1..%zu", n,
-               sizeof part - 1);
+    BD_REQUIRE(n > 0 && n < sizeof part, BD_E_ARG,
+               "cannot make folder: path of %zu bytes, allowed 1..%zu", n, sizeof part - 1);
     for (size_t i = 1; i <= n; i++) {
         if (path[i] != '/' && path[i] != '\0') continue;
         memcpy(part, path, i);
@@ -247,7 +255,8 @@ bd_status bd_file_mkdirs(const char *path) {
         if (table->mkdir(part, 0777) == 0) continue;
         int err = errno;
         if (bd_file_is_dir(part)) continue;
-        if (err == EEXIST) return bd_fail(BD_E_IO, "cannot make folder %s: a file of that name is there", part);
+        if (err == EEXIST)
+            return bd_fail(BD_E_IO, "cannot make folder %s: a file of that name is there", part);
         return bd_io_fail("make folder", part, err, 0);
     }
     return BD_OK;
@@ -288,7 +297,8 @@ static bd_status name_push(char ***names, size_t *n, size_t *room, const char *n
 }
 
 /* All names in dir but "." and "..", sorted; with_hidden: those with a leading dot too. */
-static bd_status list_dir(char ***names, size_t *n, const char *dir, const char *suffix, bool with_hidden) {
+static bd_status list_dir(char ***names, size_t *n, const char *dir, const char *suffix,
+                          bool with_hidden) {
     *names = NULL;
     *n = 0;
     DIR *d = opendir(dir);
@@ -327,7 +337,8 @@ bd_status bd_file_remove_tree(const char *path) {
         if (errno == ENOENT) return BD_OK;
         return bd_io_fail("stat", path, errno, 0);
     }
-    if (!S_ISDIR(info.st_mode)) return bd_file_remove(path); /* a link goes, what it points to stays */
+    /* a link goes, what it points to stays */
+    if (!S_ISDIR(info.st_mode)) return bd_file_remove(path);
     char **names;
     size_t n;
     BD_TRY(list_dir(&names, &n, path, "", true));
@@ -338,7 +349,8 @@ bd_status bd_file_remove_tree(const char *path) {
         if (!st) st = bd_file_remove_tree(child);
     }
     bd_file_list_free(names, n);
-    if (!st && table->rmdir(path) && errno != ENOENT) st = bd_io_fail("remove folder", path, errno, 0);
+    if (!st && table->rmdir(path) && errno != ENOENT)
+        st = bd_io_fail("remove folder", path, errno, 0);
     return st;
 }
 

@@ -53,16 +53,18 @@ BD_MUST_CHECK bd_status bd_writer_reserve(bd_writer *w, uint64_t bytes);
 BD_MUST_CHECK bd_status bd_writer_write(bd_writer *w, const void *data, size_t n);
 BD_MUST_CHECK bd_status bd_writer_printf(bd_writer *w, const char *fmt, ...) BD_PRINTF(2, 3);
 BD_MUST_CHECK bd_status bd_writer_commit(bd_writer *w); /* frees w, also on failure */
-void bd_writer_abort(bd_writer *w);                     /* removes the temp file, frees w; NULL allowed */
+/* removes the temp file, frees w; NULL allowed */
+void bd_writer_abort(bd_writer *w);
 
 /* bd_file_write -- bd_writer in one call. */
 BD_MUST_CHECK bd_status bd_file_write(const char *path, const void *data, size_t n);
 
-BD_MUST_CHECK bd_status bd_file_mkdirs(const char *path);      /* like mkdir -p */
+BD_MUST_CHECK bd_status bd_file_mkdirs(const char *path); /* like mkdir -p */
 bool bd_file_exists(const char *path);
 bool bd_file_is_dir(const char *path);
-BD_MUST_CHECK bd_status bd_file_remove(const char *path);      /* a missing file is fine */
-BD_MUST_CHECK bd_status bd_file_remove_tree(const char *path); /* a missing folder is fine; never follows links */
+BD_MUST_CHECK bd_status bd_file_remove(const char *path); /* a missing file is fine */
+/* a missing folder is fine; never follows links */
+BD_MUST_CHECK bd_status bd_file_remove_tree(const char *path);
 
 /* bd_file_sweep_temps -- remove the temp files (NAME.tmp.<digits>) that killed writers left in dir. Call it while
  * holding the folder's lock: a live writer's temp file looks the same. A missing folder is fine. */
@@ -80,10 +82,11 @@ BD_MUST_CHECK bd_status bd_path_join(char *buf, size_t size, const char *a, cons
  * length on resume. Text reaches the file within about a second of the next line, the disk at bd_append_sync.
  *   errors   BD_E_FORMAT: the file is shorter than keep_bytes; BD_E_IO */
 typedef struct bd_append bd_append;
-BD_MUST_CHECK bd_status bd_append_open(bd_append **out, const char *path, int64_t keep_bytes /* -1 = all */);
+BD_MUST_CHECK bd_status bd_append_open(bd_append **out, const char *path, int64_t keep_bytes);
 BD_MUST_CHECK bd_status bd_append_printf(bd_append *a, const char *fmt, ...) BD_PRINTF(2, 3);
-BD_MUST_CHECK bd_status bd_append_sync(bd_append *a, int64_t *length); /* flush + fsync; length in bytes */
-BD_MUST_CHECK bd_status bd_append_close(bd_append *a);                 /* NULL allowed */
+/* flush + fsync; length in bytes */
+BD_MUST_CHECK bd_status bd_append_sync(bd_append *a, int64_t *length);
+BD_MUST_CHECK bd_status bd_append_close(bd_append *a); /* NULL allowed */
 
 /* bd_lock -- exclusive lock on a folder (flock on DIR/.lock); released by the kernel when the process dies.
  *   wait = false: BD_E_BUSY at once when another process holds it. */

@@ -11,7 +11,8 @@ const bd_io_table *bd_io(void);
  * rest BD_E_IO. need: bytes that were to be written (0: unknown), told with the free bytes when the disk is full. */
 bd_status bd_io_fail(const char *verb, const char *path, int err, uint64_t need);
 #ifdef __clang_analyzer__ /* as bd_fail in status.h */
-#define bd_io_fail(verb, path, err, need) ((void)(bd_io_fail)((verb), (path), (err), (need)), BD_E_IO)
+#define bd_io_fail(verb, path, err, need) \
+    ((void)(bd_io_fail)((verb), (path), (err), (need)), BD_E_IO)
 #endif
 
 /* bd_io_write_all -- all n bytes; path is for the message. */

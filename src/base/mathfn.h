@@ -91,7 +91,8 @@ BD_INLINE void bd_sincos_2pi(float u, float *sin_out, float *cos_out) {
     float a = -0x1.2da156p+6f;
     a = __builtin_fmaf(a, r2, 0x1.465eeap+6f);
     a = __builtin_fmaf(a, r2, -0x1.4abbbap+5f);
-    a = __builtin_fmaf(a, r2, -0x1.a32c8ap-23f); /* 2 pi minus the float nearest to it, and a bit of the fit */
+    /* 2 pi minus the float nearest to it, and a bit of the fit */
+    a = __builtin_fmaf(a, r2, -0x1.a32c8ap-23f);
     float s = __builtin_fmaf(r, 0x1.921fb6p+2f, r * a);
     float b = 0x1.d4f632p+5f;
     b = __builtin_fmaf(b, r2, -0x1.55b2b4p+6f);

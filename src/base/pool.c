@@ -161,8 +161,8 @@ static int start_workers(bd_pool *p, int *error) {
 
 bd_status bd_pool_create(bd_pool **out, int workers) {
     *out = NULL;
-    BD_REQUIRE(workers >= 1 && workers <= 4096, BD_E_ARG, "thread pool: %d threads asked for, allowed 1..4096",
-               workers);
+    BD_REQUIRE(workers >= 1 && workers <= 4096, BD_E_ARG,
+               "thread pool: %d threads asked for, allowed 1..4096", workers);
     bd_pool *p = calloc(1, sizeof *p);
     BD_REQUIRE(p, BD_E_MEMORY, "thread pool: out of memory");
     p->workers = workers;
@@ -179,7 +179,8 @@ bd_status bd_pool_create(bd_pool **out, int workers) {
     int started = start_workers(p, &error);
     if (started < workers) {
         pool_free(p, started);
-        return bd_fail(BD_E_MEMORY, "thread pool: thread %d of %d did not start: %s; use fewer threads",
+        return bd_fail(BD_E_MEMORY,
+                       "thread pool: thread %d of %d did not start: %s; use fewer threads",
                        started + 1, workers, strerror(error));
     }
     *out = p;

@@ -110,8 +110,12 @@ BD_INLINE void normal_body(float *out, size_t n_blocks, bd_rng_key k, uint32_t b
         normal_block(out + i * BLOCK_WORDS, k, block + (uint32_t)(i * LANES));
 }
 
-static void bits_base(uint32_t *out, size_t n, bd_rng_key k, uint32_t block) { bits_body(out, n, k, block); }
-static void normal_base(float *out, size_t n, bd_rng_key k, uint32_t block) { normal_body(out, n, k, block); }
+static void bits_base(uint32_t *out, size_t n, bd_rng_key k, uint32_t block) {
+    bits_body(out, n, k, block);
+}
+static void normal_base(float *out, size_t n, bd_rng_key k, uint32_t block) {
+    normal_body(out, n, k, block);
+}
 
 #if defined(__x86_64__)
 #define AVX2 __attribute__((target("avx2,fma")))

@@ -95,7 +95,8 @@ bd_status bd_writer_create(bd_writer **out, const char *path) {
 bd_status bd_writer_reserve(bd_writer *w, uint64_t bytes) {
     BD_TRY(writer_state(w));
     if (bytes == 0) return BD_OK;
-    BD_REQUIRE(bytes <= INT64_MAX / 2, BD_E_ARG, "%s: %" PRIu64 " bytes are too many for a file", w->path, bytes);
+    BD_REQUIRE(bytes <= INT64_MAX / 2, BD_E_ARG, "%s: %" PRIu64 " bytes are too many for a file",
+               w->path, bytes);
     int result;
     do result = bd_io()->fallocate(w->fd, (off_t)(w->offset + w->used), (off_t)bytes);
     while (result && errno == EINTR);
@@ -151,7 +152,8 @@ bd_status bd_writer_commit(bd_writer *w) {
     int closed = bd_io()->close(w->fd);
     w->fd = -1;
     if (!st && closed && errno != EINTR) st = bd_io_fail("close", w->temp, errno, w->offset);
-    if (!st && bd_io()->rename(w->temp, w->path)) st = bd_io_fail("rename the finished file to", w->path, errno, 0);
+    if (!st && bd_io()->rename(w->temp, w->path))
+        st = bd_io_fail("rename the finished file to", w->path, errno, 0);
     if (st) {
         bd_writer_abort(w);
         return st;
@@ -194,8 +196,9 @@ static bd_status append_cut(bd_append *a, int64_t keep_bytes) {
     a->length = info.st_size;
     if (keep_bytes < 0 || keep_bytes == a->length) return BD_OK;
     BD_REQUIRE(keep_bytes < a->length, BD_E_FORMAT,
-               "%s has %" PRId64 " bytes, the checkpoint knows of %" PRId64 ": it was cut or replaced since", a->path,
-               a->length, keep_bytes);
+               "%s has %" PRId64 " bytes, the checkpoint knows of %" PRId64
+               ": it was cut or replaced since",
+               a->path, a->length, keep_bytes);
     int result;
     do result = bd_io()->ftruncate(a->fd, keep_bytes);
     while (result && errno == EINTR);
@@ -310,7 +313,8 @@ bd_status bd_lock_acquire(bd_lock **out, const char *dir, bool wait) {
         int err = errno;
         (void)bd_io()->close(l->fd);
         if (err == EWOULDBLOCK)
-            st = bd_fail(BD_E_BUSY, "%s: another process is working there; wait for it or stop it", dir);
+            st = bd_fail(BD_E_BUSY, "%s: another process is working there; wait for it or stop it",
+                         dir);
         else if (err == EINTR)
             st = bd_fail(BD_E_INTERRUPT, "%s: interrupted while waiting for its lock", dir);
         else

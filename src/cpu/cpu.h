@@ -7,7 +7,12 @@
 extern const bd_backend bd_backend_cpu;
 
 /* Time and work of each op of one tile, for profiles. */
-typedef struct { const char *op; int node; double seconds, flops, bytes; const char *impl; } bd_op_profile;
+typedef struct {
+    const char *op;
+    int node;
+    double seconds, flops, bytes;
+    const char *impl;
+} bd_op_profile;
 /* bd_cpu_profile -- run the graph `repeat` times on one worker and report the median of each node.
  * rows: bd_graph_node_count entries, caller's. */
 BD_MUST_CHECK bd_status bd_cpu_profile(bd_engine *e, int repeat, bd_op_profile *rows);

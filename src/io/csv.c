@@ -44,8 +44,8 @@ static void on_row(int terminator, void *user) {
     (void)terminator;
     if (w->rows == 0) w->cols = w->row_fields;
     if (w->row_fields != w->cols && !w->failed)
-        w->failed = bd_fail(BD_E_FORMAT, "%s:%zu: %zu fields, the header has %zu", w->path, w->row_line, w->row_fields,
-                            w->cols);
+        w->failed = bd_fail(BD_E_FORMAT, "%s:%zu: %zu fields, the header has %zu", w->path,
+                            w->row_line, w->row_fields, w->cols);
     w->rows++;
     w->row_fields = 0;
     w->row_line = 0;
@@ -60,7 +60,8 @@ static int no_space(unsigned char c) {
 static bd_status parser_error(struct csv_parser *p, const walk *w) {
     int error = csv_error(p);
     BD_REQUIRE(error == CSV_EPARSE, BD_E_MEMORY, "%s: %s", w->path, csv_strerror(error));
-    return bd_fail(BD_E_FORMAT, "%s:%zu: a quote inside or after a field, or one that is not closed", w->path,
+    return bd_fail(BD_E_FORMAT,
+                   "%s:%zu: a quote inside or after a field, or one that is not closed", w->path,
                    w->row_line ? w->row_line : w->line);
 }
 
@@ -79,7 +80,8 @@ static bd_status walk_lines(walk *w, struct csv_parser *p, const char *text, siz
         if (!w->row_line) w->row_line = w->line;
         if (csv_parse(p, text + at, len, on_field, on_row, w) != len) return parser_error(p, w);
         if (w->failed) return w->failed;
-        if (!w->row_fields && !p->pstate) w->row_line = 0; /* between rows; blank lines are no rows */
+        /* between rows; blank lines are no rows */
+        if (!w->row_fields && !p->pstate) w->row_line = 0;
         at += len;
     }
     if (csv_fini(p, on_field, on_row, w)) return parser_error(p, w);
@@ -88,7 +90,8 @@ static bd_status walk_lines(walk *w, struct csv_parser *p, const char *text, siz
 
 static bd_status walk_file(walk *w, const char *text, size_t n) {
     struct csv_parser p;
-    BD_REQUIRE(csv_init(&p, CSV_STRICT | CSV_STRICT_FINI) == 0, BD_E_MEMORY, "%s: libcsv did not start", w->path);
+    BD_REQUIRE(csv_init(&p, CSV_STRICT | CSV_STRICT_FINI) == 0, BD_E_MEMORY,
+               "%s: libcsv did not start", w->path);
     csv_set_space_func(&p, no_space);
     bd_status st = walk_lines(w, &p, text, n);
     csv_free(&p);
@@ -106,7 +109,8 @@ static bd_status check_text(const char *text, size_t n, const char *path) {
 static bd_status check_header(const bd_csv *c, const char *path) {
     for (size_t i = 0; i < c->cols; i++) {
         const char *name = bd_csv_header(c, i);
-        BD_REQUIRE(bd_csv_find(c, name) == (int)i, BD_E_FORMAT, "%s: column \"%.60s\" is there twice", path, name);
+        BD_REQUIRE(bd_csv_find(c, name) == (int)i, BD_E_FORMAT,
+                   "%s: column \"%.60s\" is there twice", path, name);
     }
     return BD_OK;
 }
@@ -119,7 +123,8 @@ static bd_status build(bd_csv *c, const char *text, size_t n, const char *path) 
     BD_REQUIRE(count.cols <= 4096, BD_E_FORMAT, "%s: %zu columns, at most 4096", path, count.cols);
     c->pool = malloc(count.pool_used);
     c->offset = malloc(count.fields * sizeof *c->offset);
-    BD_REQUIRE(c->pool && c->offset, BD_E_MEMORY, "%s: out of memory for %zu fields", path, count.fields);
+    BD_REQUIRE(c->pool && c->offset, BD_E_MEMORY, "%s: out of memory for %zu fields", path,
+               count.fields);
     c->rows = count.rows - 1;
     c->cols = count.cols;
     walk fill = {.path = path, .c = c};
@@ -152,7 +157,9 @@ void bd_csv_destroy(bd_csv *c) {
 size_t bd_csv_rows(const bd_csv *c) { return c->rows; }
 size_t bd_csv_cols(const bd_csv *c) { return c->cols; }
 
-const char *bd_csv_header(const bd_csv *c, size_t col) { return col < c->cols ? c->pool + c->offset[col] : NULL; }
+const char *bd_csv_header(const bd_csv *c, size_t col) {
+    return col < c->cols ? c->pool + c->offset[col] : NULL;
+}
 
 int bd_csv_find(const bd_csv *c, const char *header) {
     for (size_t i = 0; i < c->cols; i++)

@@ -13,23 +13,28 @@
 enum { TYPE_UBYTE = 0x08, HEADER_MAX = 4 + 4 * 4 };
 
 /* Reads the header in bytes[0..n-1]; *header its length. */
-static bd_status parse_header(bd_idx *x, size_t *header, const unsigned char *bytes, size_t n, const char *path) {
+static bd_status parse_header(bd_idx *x, size_t *header, const unsigned char *bytes, size_t n,
+                              const char *path) {
     BD_REQUIRE(n >= 4, BD_E_FORMAT, "%s: offset %zu: truncated, no IDX header", path, n);
-    BD_REQUIRE(bytes[0] == 0 && bytes[1] == 0, BD_E_FORMAT, "%s: offset 0: not an IDX file (magic %02x%02x%02x%02x)",
-               path, bytes[0], bytes[1], bytes[2], bytes[3]);
-    BD_REQUIRE(bytes[2] == TYPE_UBYTE, BD_E_FORMAT, "%s: offset 2: element type 0x%02x, only 0x08 (bytes) is read", path,
-               bytes[2]);
+    BD_REQUIRE(bytes[0] == 0 && bytes[1] == 0, BD_E_FORMAT,
+               "%s: offset 0: not an IDX file (magic %02x%02x%02x%02x)", path, bytes[0], bytes[1],
+               bytes[2], bytes[3]);
+    BD_REQUIRE(bytes[2] == TYPE_UBYTE, BD_E_FORMAT,
+               "%s: offset 2: element type 0x%02x, only 0x08 (bytes) is read", path, bytes[2]);
     int rank = bytes[3];
-    BD_REQUIRE(rank >= 1 && rank <= 4, BD_E_FORMAT, "%s: offset 3: %d dimensions, allowed 1..4", path, rank);
+    BD_REQUIRE(rank >= 1 && rank <= 4, BD_E_FORMAT, "%s: offset 3: %d dimensions, allowed 1..4",
+               path, rank);
     *header = 4 + 4 * (size_t)rank;
-    BD_REQUIRE(n >= *header, BD_E_FORMAT, "%s: offset %zu: truncated inside the IDX header", path, n);
+    BD_REQUIRE(n >= *header, BD_E_FORMAT, "%s: offset %zu: truncated inside the IDX header", path,
+               n);
     size_t total = 1;
     for (int i = 0; i < rank; i++) {
         const unsigned char *b = bytes + 4 + 4 * i;
         uint32_t d = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
-        BD_REQUIRE(d >= 1 && d <= INT32_MAX, BD_E_FORMAT, "%s: offset %d: dimension %u, allowed 1..2147483647", path,
-                   4 + 4 * i, d);
-        BD_REQUIRE(!__builtin_mul_overflow(total, (size_t)d, &total), BD_E_FORMAT, "%s: its dimensions overflow", path);
+        BD_REQUIRE(d >= 1 && d <= INT32_MAX, BD_E_FORMAT,
+                   "%s: offset %d: dimension %u, allowed 1..2147483647", path, 4 + 4 * i, d);
+        BD_REQUIRE(!__builtin_mul_overflow(total, (size_t)d, &total), BD_E_FORMAT,
+                   "%s: its dimensions overflow", path);
         x->dim[i] = (int)d;
     }
     x->rank = rank;
@@ -42,11 +47,12 @@ static bd_status load_plain(bd_idx *x, unsigned char *raw, size_t n, const char 
     size_t header;
     bd_status st = parse_header(x, &header, raw, n, path);
     if (!st && n - header < x->bytes)
-        st = bd_fail(BD_E_FORMAT, "%s: offset %zu: truncated, %zu bytes of data expected, %zu there", path, n, x->bytes,
-                     n - header);
+        st =
+            bd_fail(BD_E_FORMAT, "%s: offset %zu: truncated, %zu bytes of data expected, %zu there",
+                    path, n, x->bytes, n - header);
     if (!st && n - header > x->bytes)
-        st = bd_fail(BD_E_FORMAT, "%s: offset %zu: %zu bytes after the end of the data", path, header + x->bytes,
-                     n - header - x->bytes);
+        st = bd_fail(BD_E_FORMAT, "%s: offset %zu: %zu bytes after the end of the data", path,
+                     header + x->bytes, n - header - x->bytes);
     if (st) {
         free(raw);
         return st;
@@ -57,7 +63,8 @@ static bd_status load_plain(bd_idx *x, unsigned char *raw, size_t n, const char 
 }
 
 /* Inflates exactly n bytes into out; `at` is their offset in the unpacked stream, for the message. */
-static bd_status inflate_exact(z_stream *z, unsigned char *out, size_t n, size_t at, const char *path) {
+static bd_status inflate_exact(z_stream *z, unsigned char *out, size_t n, size_t at,
+                               const char *path) {
     z->next_out = out;
     while (n) {
         uInt step = n > 1u << 30 ? 1u << 30 : (uInt)n;
@@ -66,11 +73,11 @@ static bd_status inflate_exact(z_stream *z, unsigned char *out, size_t n, size_t
         n -= step - z->avail_out;
         at += step - z->avail_out;
         if (n == 0) break;
-        BD_REQUIRE(code != Z_STREAM_END, BD_E_FORMAT, "%s: unpacked offset %zu: truncated, %zu more bytes expected", path,
-                   at, n);
+        BD_REQUIRE(code != Z_STREAM_END, BD_E_FORMAT,
+                   "%s: unpacked offset %zu: truncated, %zu more bytes expected", path, at, n);
         BD_REQUIRE(code != Z_MEM_ERROR, BD_E_MEMORY, "%s: out of memory", path);
-        BD_REQUIRE(code == Z_OK, BD_E_FORMAT, "%s: offset %lu: damaged or truncated gzip data (%s)", path, z->total_in,
-                   z->msg ? z->msg : zError(code));
+        BD_REQUIRE(code == Z_OK, BD_E_FORMAT, "%s: offset %lu: damaged or truncated gzip data (%s)",
+                   path, z->total_in, z->msg ? z->msg : zError(code));
     }
     return BD_OK;
 }
@@ -82,11 +89,13 @@ static bd_status inflate_end_of_stream(z_stream *z, const char *path) {
     z->avail_out = 1;
     int code = inflate(z, Z_FINISH);
     z->next_out = NULL;
-    BD_REQUIRE(z->avail_out == 1, BD_E_FORMAT, "%s: more unpacked bytes than its dimensions say", path);
-    BD_REQUIRE(code == Z_STREAM_END, BD_E_FORMAT, "%s: offset %lu: damaged or truncated gzip data (%s)", path, z->total_in,
+    BD_REQUIRE(z->avail_out == 1, BD_E_FORMAT, "%s: more unpacked bytes than its dimensions say",
+               path);
+    BD_REQUIRE(code == Z_STREAM_END, BD_E_FORMAT,
+               "%s: offset %lu: damaged or truncated gzip data (%s)", path, z->total_in,
                z->msg ? z->msg : zError(code));
-    BD_REQUIRE(z->avail_in == 0, BD_E_FORMAT, "%s: offset %lu: %u bytes after the gzip data", path, z->total_in,
-               z->avail_in);
+    BD_REQUIRE(z->avail_in == 0, BD_E_FORMAT, "%s: offset %lu: %u bytes after the gzip data", path,
+               z->total_in, z->avail_in);
     return BD_OK;
 }
 
@@ -97,9 +106,10 @@ static bd_status unpack(bd_idx *x, z_stream *z, unsigned char *head, const char 
     size_t want = head[3] >= 1 && head[3] <= 4 ? 4 * (size_t)head[3] : 0;
     BD_TRY(inflate_exact(z, head + 4, want, 4, path));
     BD_TRY(parse_header(x, &header, head, 4 + want, path));
-    BD_REQUIRE(x->bytes <= GZIP_MAX, BD_E_FORMAT,
-               "%s: unpacks to %zu bytes, packed files may hold at most %zu: unpack it first (gzip -d)", path, x->bytes,
-               GZIP_MAX);
+    BD_REQUIRE(
+        x->bytes <= GZIP_MAX, BD_E_FORMAT,
+        "%s: unpacks to %zu bytes, packed files may hold at most %zu: unpack it first (gzip -d)",
+        path, x->bytes, GZIP_MAX);
     x->data = malloc(x->bytes);
     BD_REQUIRE(x->data, BD_E_MEMORY, "%s: out of memory for %zu bytes", path, x->bytes);
     BD_TRY(inflate_exact(z, x->data, x->bytes, header, path));
@@ -109,10 +119,12 @@ static bd_status unpack(bd_idx *x, z_stream *z, unsigned char *head, const char 
 static bd_status load_gzip(bd_idx *x, unsigned char *raw, size_t n, const char *path) {
     z_stream z = {0};
     unsigned char head[HEADER_MAX];
-    BD_REQUIRE(n <= UINT32_MAX, BD_E_FORMAT, "%s: packed file of %zu bytes, at most %u", path, n, UINT32_MAX);
+    BD_REQUIRE(n <= UINT32_MAX, BD_E_FORMAT, "%s: packed file of %zu bytes, at most %u", path, n,
+               UINT32_MAX);
     z.next_in = raw;
     z.avail_in = (uInt)n;
-    BD_REQUIRE(inflateInit2(&z, 16 + MAX_WBITS) == Z_OK, BD_E_MEMORY, "%s: zlib did not start: out of memory", path);
+    BD_REQUIRE(inflateInit2(&z, 16 + MAX_WBITS) == Z_OK, BD_E_MEMORY,
+               "%s: zlib did not start: out of memory", path);
     bd_status st = unpack(x, &z, head, path);
     inflateEnd(&z);
     return st;

@@ -8,9 +8,9 @@
 #include "base/status.h"
 
 typedef struct {
-    int rank;         /* 1 labels, 3 images */
+    int rank; /* 1 labels, 3 images */
     int dim[4];
-    uint8_t *data;    /* row-major unsigned bytes */
+    uint8_t *data; /* row-major unsigned bytes */
     size_t bytes;
 } bd_idx;
 

@@ -53,13 +53,16 @@ static bd_status remember(reader *r, name_list **list, const char *name, bool *t
 
 static bd_status check_section(reader *r, char *line) {
     size_t n = strlen(line);
-    if (line[n - 1] != ']' || n < 3) return refuse(r, "a section must be [name] with nothing after it");
-    if (strpbrk(line + 1, "[];#\t ") != line + n - 1) return refuse(r, "a section name without spaces or []#; expected");
+    if (line[n - 1] != ']' || n < 3)
+        return refuse(r, "a section must be [name] with nothing after it");
+    if (strpbrk(line + 1, "[];#\t ") != line + n - 1)
+        return refuse(r, "a section name without spaces or []#; expected");
     if (n - 2 > 49) return refuse(r, "a section name of more than 49 bytes"); /* libinih cuts it */
     line[n - 1] = '\0';
     bool twice;
     BD_TRY(remember(r, &r->sections, line + 1, &twice));
-    if (twice) return bd_fail(BD_E_ARG, "%s:%d: section [%s] is opened twice", r->path, r->line, line + 1);
+    if (twice)
+        return bd_fail(BD_E_ARG, "%s:%d: section [%s] is opened twice", r->path, r->line, line + 1);
     r->keys = NULL;
     r->in_section = true;
     return BD_OK;
@@ -69,16 +72,20 @@ static bd_status check_key(reader *r, char *line) {
     if (!r->in_section) return refuse(r, "a key before the first [section]");
     char *equals = strchr(line, '=');
     if (!equals) return refuse(r, "neither a comment, nor [section], nor key = value");
-    if (strpbrk(equals, ";#")) return refuse(r, "';' or '#' after the value: put comments on lines of their own");
+    if (strpbrk(equals, ";#"))
+        return refuse(r, "';' or '#' after the value: put comments on lines of their own");
     char *end = equals;
     while (end > line && (end[-1] == ' ' || end[-1] == '\t')) end--;
     *end = '\0';
     if (end == line) return refuse(r, "no key before '='");
-    if ((size_t)(end - line) > 49) return refuse(r, "a key of more than 49 bytes"); /* libinih compares only so many */
+    /* libinih compares only so many */
+    if ((size_t)(end - line) > 49) return refuse(r, "a key of more than 49 bytes");
     if (strpbrk(line, " \t:;#[]")) return refuse(r, "a key without spaces or :;#[] expected");
     bool twice;
     BD_TRY(remember(r, &r->keys, line, &twice));
-    if (twice) return bd_fail(BD_E_ARG, "%s:%d: key %s is given twice in its section", r->path, r->line, line);
+    if (twice)
+        return bd_fail(BD_E_ARG, "%s:%d: key %s is given twice in its section", r->path, r->line,
+                       line);
     r->has_key = true;
     return BD_OK;
 }
@@ -105,10 +112,12 @@ static bd_status next_line(reader *r, const char **start, size_t *length) {
     if (len && (*start)[len - 1] == '\r') len--;
     *length = len;
     if (len > LINE_MAX_BYTES)
-        return bd_fail(BD_E_ARG, "%s:%d: a line of %zu bytes, at most %d", r->path, r->line, len, LINE_MAX_BYTES);
+        return bd_fail(BD_E_ARG, "%s:%d: a line of %zu bytes, at most %d", r->path, r->line, len,
+                       LINE_MAX_BYTES);
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)(*start)[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f) return refuse(r, "a control character or NUL byte: not a text file");
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return refuse(r, "a control character or NUL byte: not a text file");
     }
     return BD_OK;
 }
@@ -162,7 +171,8 @@ bd_status bd_ini_load(const char *path, bd_ini_fn fn, void *ctx) {
     }
     int result = ini_parse_stream(read_line, &r, on_key, &r);
     bd_status st = r.failed;
-    if (!st && result > 0) st = bd_fail(BD_E_ARG, "%s:%d: neither [section] nor key = value", path, result);
+    if (!st && result > 0)
+        st = bd_fail(BD_E_ARG, "%s:%d: neither [section] nor key = value", path, result);
     if (!st && result < 0) st = bd_fail(BD_E_MEMORY, "%s: libinih ran out of memory", path);
     bd_arena_destroy(r.arena);
     free(text);

@@ -6,8 +6,8 @@
 
 /* Called for each key in file order; a non-zero return stops and becomes the result.
  * line: the line of the key. key and value are trimmed; value may be "". */
-typedef bd_status (*bd_ini_fn)(void *ctx, const char *path, int line, const char *section, const char *key,
-                               const char *value);
+typedef bd_status (*bd_ini_fn)(void *ctx, const char *path, int line, const char *section,
+                               const char *key, const char *value);
 
 /* bd_ini_load -- parse path. Refused with file:line: a key before any section, an indented line, a repeated
  * key in a section, a section opened twice, a line over 199 bytes, ';' or '#' after a value, NUL bytes,

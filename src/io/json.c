@@ -29,7 +29,8 @@ bd_status bd_json_load(bd_json *out, const char *path, size_t max_bytes) {
 }
 
 void bd_json_destroy(bd_json *doc) {
-    json_decref((json_t *)(uintptr_t)doc->node); /* the document owns its root; const is for readers */
+    /* the document owns its root; const is for readers */
+    json_decref((json_t *)(uintptr_t)doc->node);
     free((char *)(uintptr_t)doc->file);
     *doc = (bd_json){0};
 }
@@ -52,8 +53,8 @@ static const char *kind(const json_t *v) {
 }
 
 static bd_status refuse(const bd_json *j, const char *expected) {
-    return bd_fail(BD_E_FORMAT, "%s: %s: %s expected, %s found", j->file, j->at[0] ? j->at : "top level", expected,
-                   kind(j->node));
+    return bd_fail(BD_E_FORMAT, "%s: %s: %s expected, %s found", j->file,
+                   j->at[0] ? j->at : "top level", expected, kind(j->node));
 }
 
 static bd_json member(const bd_json *j, const char *key) {
@@ -71,8 +72,8 @@ static bd_json element(const bd_json *j, size_t i) {
 static bd_status value_int(int64_t *out, const bd_json *v, int64_t min, int64_t max) {
     if (!json_is_integer(v->node)) return refuse(v, "an integer");
     int64_t value = json_integer_value(v->node);
-    BD_REQUIRE(value >= min && value <= max, BD_E_FORMAT, "%s: %s: %lld is outside %lld..%lld", v->file, v->at,
-               (long long)value, (long long)min, (long long)max);
+    BD_REQUIRE(value >= min && value <= max, BD_E_FORMAT, "%s: %s: %lld is outside %lld..%lld",
+               v->file, v->at, (long long)value, (long long)min, (long long)max);
     *out = value;
     return BD_OK;
 }
@@ -94,7 +95,8 @@ bool bd_json_has(const bd_json *j, const char *key) {
     return v && !json_is_null(v);
 }
 
-bd_status bd_json_get_int(int64_t *out, const bd_json *j, const char *key, int64_t min, int64_t max) {
+bd_status bd_json_get_int(int64_t *out, const bd_json *j, const char *key, int64_t min,
+                          int64_t max) {
     bd_json v = member(j, key);
     return value_int(out, &v, min, max);
 }
@@ -157,7 +159,9 @@ bd_status bd_json_item_string(const char **out, const bd_json *array, size_t i) 
 
 static bd_status put_value(bd_writer *w, const json_t *v, int depth);
 
-static bd_status put_break(bd_writer *w, int depth) { return bd_writer_printf(w, "\n%*s", 2 * depth, ""); }
+static bd_status put_break(bd_writer *w, int depth) {
+    return bd_writer_printf(w, "\n%*s", 2 * depth, "");
+}
 
 /* jansson escapes strings; v holds one. */
 static bd_status put_string(bd_writer *w, const json_t *v) {
@@ -197,9 +201,12 @@ static bd_status put_array(bd_writer *w, const json_t *v, int depth) {
     return bd_writer_printf(w, "]");
 }
 
-static int compare_keys(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int compare_keys(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
-static bd_status put_members(bd_writer *w, const json_t *v, const char **keys, size_t n, int depth) {
+static bd_status put_members(bd_writer *w, const json_t *v, const char **keys, size_t n,
+                             int depth) {
     for (size_t i = 0; i < n; i++) {
         if (i) BD_TRY(bd_writer_printf(w, ","));
         BD_TRY(put_break(w, depth + 1));

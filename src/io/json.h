@@ -31,16 +31,21 @@ void bd_json_destroy(bd_json *doc); /* the value bd_json_load filled; zeroed is 
 bool bd_json_has(const bd_json *j, const char *key);
 
 /* Getters: BD_E_FORMAT with file, place and what was expected when the key is missing or of another type. */
-BD_MUST_CHECK bd_status bd_json_get_int(int64_t *out, const bd_json *j, const char *key, int64_t min, int64_t max);
-BD_MUST_CHECK bd_status bd_json_get_double(double *out, const bd_json *j, const char *key); /* integers too */
+BD_MUST_CHECK bd_status bd_json_get_int(int64_t *out, const bd_json *j, const char *key,
+                                        int64_t min, int64_t max);
+/* integers too */
+BD_MUST_CHECK bd_status bd_json_get_double(double *out, const bd_json *j, const char *key);
 BD_MUST_CHECK bd_status bd_json_get_bool(bool *out, const bd_json *j, const char *key);
-BD_MUST_CHECK bd_status bd_json_get_string(const char **out, const bd_json *j, const char *key); /* borrowed */
+/* borrowed */
+BD_MUST_CHECK bd_status bd_json_get_string(const char **out, const bd_json *j, const char *key);
 BD_MUST_CHECK bd_status bd_json_get_object(bd_json *out, const bd_json *j, const char *key);
-BD_MUST_CHECK bd_status bd_json_get_array(bd_json *out, size_t *n, const bd_json *j, const char *key);
+BD_MUST_CHECK bd_status bd_json_get_array(bd_json *out, size_t *n, const bd_json *j,
+                                          const char *key);
 
 /* Elements of an array found by bd_json_get_array. */
 BD_MUST_CHECK bd_status bd_json_item(bd_json *out, const bd_json *array, size_t i);
-BD_MUST_CHECK bd_status bd_json_item_int(int64_t *out, const bd_json *array, size_t i, int64_t min, int64_t max);
+BD_MUST_CHECK bd_status bd_json_item_int(int64_t *out, const bd_json *array, size_t i, int64_t min,
+                                         int64_t max);
 BD_MUST_CHECK bd_status bd_json_item_double(double *out, const bd_json *array, size_t i);
 BD_MUST_CHECK bd_status bd_json_item_string(const char **out, const bd_json *array, size_t i);
 

@@ -86,7 +86,8 @@ static void read_body(codec *c, int want_c) {
     c->image.c = set_transforms(c, want_c);
     size_t row = (size_t)c->image.w * (size_t)c->image.c, total = row * (size_t)c->image.h;
     if (total > PIXEL_BYTES_MAX) png_error(c->png, "more than 48 MiB of pixels");
-    if (png_get_rowbytes(c->png, c->info) != row) png_error(c->png, "unexpected layout of its pixels");
+    if (png_get_rowbytes(c->png, c->info) != row)
+        png_error(c->png, "unexpected layout of its pixels");
     c->image.pixels = malloc(total);
     c->rows = malloc((size_t)c->image.h * sizeof *c->rows);
     c->no_memory = !c->image.pixels || !c->rows;
@@ -130,8 +131,8 @@ static bd_status decode(codec *c, int want_c) {
 
 bd_status bd_png_load(bd_image *out, const char *path, int want_c) {
     *out = (bd_image){0};
-    BD_REQUIRE(want_c == 0 || want_c == 1 || want_c == 3, BD_E_ARG, "%s: %d channels asked for, allowed 0, 1, 3", path,
-               want_c);
+    BD_REQUIRE(want_c == 0 || want_c == 1 || want_c == 3, BD_E_ARG,
+               "%s: %d channels asked for, allowed 0, 1, 3", path, want_c);
     void *data;
     codec c = {.path = path};
     BD_TRY(bd_file_read(&data, &c.n, path, file_max));
@@ -157,8 +158,8 @@ static void write_body(codec *c) {
     png_set_user_limits(c->png, SIDE_MAX, SIDE_MAX);
     png_set_compression_level(c->png, 6);
     png_set_filter(c->png, PNG_FILTER_TYPE_BASE, PNG_FILTER_PAETH);
-    png_set_IHDR(c->png, c->info, (png_uint_32)c->image.w, (png_uint_32)c->image.h, 8, colour, PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(c->png, c->info, (png_uint_32)c->image.w, (png_uint_32)c->image.h, 8, colour,
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(c->png, c->info);
     size_t row = (size_t)c->image.w * (size_t)c->image.c;
     for (int y = 0; y < c->image.h; y++) png_write_row(c->png, c->image.pixels + row * (size_t)y);
@@ -184,9 +185,10 @@ static bd_status encode(codec *c) {
 }
 
 bd_status bd_png_save(const char *path, const bd_image *img) {
-    BD_REQUIRE(img->w >= 1 && img->w <= SIDE_MAX && img->h >= 1 && img->h <= SIDE_MAX && (img->c == 1 || img->c == 3),
-               BD_E_SHAPE, "%s: image of %d x %d x %d, allowed 1..%d, 1..%d, 1 or 3 channels", path, img->w, img->h,
-               img->c, SIDE_MAX, SIDE_MAX);
+    BD_REQUIRE(img->w >= 1 && img->w <= SIDE_MAX && img->h >= 1 && img->h <= SIDE_MAX &&
+                   (img->c == 1 || img->c == 3),
+               BD_E_SHAPE, "%s: image of %d x %d x %d, allowed 1..%d, 1..%d, 1 or 3 channels", path,
+               img->w, img->h, img->c, SIDE_MAX, SIDE_MAX);
     codec c = {.path = path, .image = *img};
     BD_TRY(bd_writer_create(&c.w, path));
     bd_status st = encode(&c);

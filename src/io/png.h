@@ -7,8 +7,8 @@
 #include "base/status.h"
 
 typedef struct {
-    int w, h, c;      /* c = 1 grey, 3 RGB */
-    uint8_t *pixels;  /* [h][w][c] */
+    int w, h, c;     /* c = 1 grey, 3 RGB */
+    uint8_t *pixels; /* [h][w][c] */
 } bd_image;
 
 /* bd_png_load -- decode to 8-bit grey (want_c = 1) or RGB (want_c = 3); want_c = 0 keeps what the file has.

@@ -81,7 +81,8 @@ static int by_key(const void *a, const void *b) {
 static size_t align_up(size_t n) { return (n + DATA_ALIGN - 1) & ~(size_t)(DATA_ALIGN - 1); }
 
 /* The tensors must fill data_bytes from 0 to the end without hole or overlap. */
-static bd_status check_layout(const bd_st_header *h, uint64_t data_start, uint64_t data_bytes, const char *path) {
+static bd_status check_layout(const bd_st_header *h, uint64_t data_start, uint64_t data_bytes,
+                              const char *path) {
     uint64_t at = 0;
     for (size_t i = 0; i < h->n; i++) {
         const bd_st_entry *e = &h->entries[i];
@@ -89,16 +90,20 @@ static bd_status check_layout(const bd_st_header *h, uint64_t data_start, uint64
         BD_REQUIRE(shape_bytes(&bytes, e->dim, e->rank, e->dtype), BD_E_FORMAT,
                    "%s: tensor \"%.100s\": its shape overflows 64 bits", path, e->name);
         BD_REQUIRE(bytes == e->end - e->begin, BD_E_FORMAT,
-                   "%s: tensor \"%.100s\": shape and type need %" PRIu64 " bytes, data_offsets give %" PRIu64, path,
-                   e->name, bytes, e->end - e->begin);
-        BD_REQUIRE(e->begin == at, BD_E_FORMAT, "%s: offset %" PRIu64 ": tensor \"%.100s\" leaves a hole or overlaps",
-                   path, data_start + at, e->name);
+                   "%s: tensor \"%.100s\": shape and type need %" PRIu64
+                   " bytes, data_offsets give %" PRIu64,
+                   path, e->name, bytes, e->end - e->begin);
+        BD_REQUIRE(e->begin == at, BD_E_FORMAT,
+                   "%s: offset %" PRIu64 ": tensor \"%.100s\" leaves a hole or overlaps", path,
+                   data_start + at, e->name);
         BD_REQUIRE(e->end <= data_bytes, BD_E_FORMAT,
-                   "%s: truncated: tensor \"%.100s\" ends at data byte %" PRIu64 ", the file has %" PRIu64, path, e->name,
-                   e->end, data_bytes);
+                   "%s: truncated: tensor \"%.100s\" ends at data byte %" PRIu64
+                   ", the file has %" PRIu64,
+                   path, e->name, e->end, data_bytes);
         at = e->end;
     }
-    BD_REQUIRE(at == data_bytes, BD_E_FORMAT, "%s: offset %" PRIu64 ": %" PRIu64 " bytes after the last tensor", path,
+    BD_REQUIRE(at == data_bytes, BD_E_FORMAT,
+               "%s: offset %" PRIu64 ": %" PRIu64 " bytes after the last tensor", path,
                data_start + at, data_bytes - at);
     return BD_OK;
 }
@@ -116,19 +121,24 @@ static bd_status check_names(bd_safetensors *s, const char *path) {
     return BD_OK;
 }
 
-static bd_status read_header(bd_safetensors *s, bd_reader *r, uint64_t size, uint64_t *data_start, const char *path) {
+static bd_status read_header(bd_safetensors *s, bd_reader *r, uint64_t size, uint64_t *data_start,
+                             const char *path) {
     unsigned char prefix[8];
-    BD_REQUIRE(size >= 8, BD_E_FORMAT, "%s: offset %" PRIu64 ": truncated, no safetensors header", path, size);
+    BD_REQUIRE(size >= 8, BD_E_FORMAT, "%s: offset %" PRIu64 ": truncated, no safetensors header",
+               path, size);
     BD_TRY(bd_reader_read(r, prefix, sizeof prefix));
     uint64_t n = 0;
     for (int i = 7; i >= 0; i--) n = n << 8 | prefix[i];
     BD_REQUIRE(n <= header_max, BD_E_FORMAT,
-               "%s: offset 0: header of %" PRIu64 " bytes, at most %" PRIu64 ": is this a safetensors file?", path, n,
-               header_max);
-    BD_REQUIRE(n <= size - 8, BD_E_FORMAT, "%s: offset %" PRIu64 ": truncated inside the header of %" PRIu64 " bytes",
-               path, size, n);
+               "%s: offset 0: header of %" PRIu64 " bytes, at most %" PRIu64
+               ": is this a safetensors file?",
+               path, n, header_max);
+    BD_REQUIRE(n <= size - 8, BD_E_FORMAT,
+               "%s: offset %" PRIu64 ": truncated inside the header of %" PRIu64 " bytes", path,
+               size, n);
     s->text = malloc((size_t)n + 1);
-    BD_REQUIRE(s->text, BD_E_MEMORY, "%s: out of memory for a header of %" PRIu64 " bytes", path, n);
+    BD_REQUIRE(s->text, BD_E_MEMORY, "%s: out of memory for a header of %" PRIu64 " bytes", path,
+               n);
     BD_TRY(bd_reader_read(r, s->text, (size_t)n));
     s->text[n] = '\0';
     *data_start = 8 + n;
@@ -139,11 +149,13 @@ static bd_status read_header(bd_safetensors *s, bd_reader *r, uint64_t size, uin
 static bd_status read_tensors(bd_safetensors *s, bd_reader *r, const char *path) {
     const bd_st_header *h = &s->header;
     size_t total = DATA_ALIGN;
-    for (size_t i = 0; i < h->n; i++) total += align_up((size_t)(h->entries[i].end - h->entries[i].begin));
+    for (size_t i = 0; i < h->n; i++)
+        total += align_up((size_t)(h->entries[i].end - h->entries[i].begin));
     s->tensors = calloc(h->n ? h->n : 1, sizeof *s->tensors);
     s->by_name = calloc(h->n ? h->n : 1, sizeof *s->by_name);
     s->data = aligned_alloc(DATA_ALIGN, total);
-    BD_REQUIRE(s->tensors && s->by_name && s->data, BD_E_MEMORY, "%s: out of memory for %zu bytes", path, total);
+    BD_REQUIRE(s->tensors && s->by_name && s->data, BD_E_MEMORY, "%s: out of memory for %zu bytes",
+               path, total);
     unsigned char *at = s->data;
     for (size_t i = 0; i < h->n; i++) {
         const bd_st_entry *e = &h->entries[i];
@@ -193,7 +205,9 @@ void bd_safetensors_destroy(bd_safetensors *s) {
 
 size_t bd_safetensors_count(const bd_safetensors *s) { return s->n; }
 
-const bd_st_tensor *bd_safetensors_at(const bd_safetensors *s, size_t i) { return i < s->n ? &s->tensors[i] : NULL; }
+const bd_st_tensor *bd_safetensors_at(const bd_safetensors *s, size_t i) {
+    return i < s->n ? &s->tensors[i] : NULL;
+}
 
 const bd_st_tensor *bd_safetensors_find(const bd_safetensors *s, const char *name) {
     size_t low = 0, high = s->n;
@@ -217,7 +231,8 @@ const char *bd_safetensors_meta(const bd_safetensors *s, const char *key) {
 
 size_t bd_safetensors_meta_count(const bd_safetensors *s) { return s->header.n_meta; }
 
-void bd_safetensors_meta_at(const bd_safetensors *s, size_t i, const char **key, const char **value) {
+void bd_safetensors_meta_at(const bd_safetensors *s, size_t i, const char **key,
+                            const char **value) {
     *key = i < s->header.n_meta ? s->header.meta[i].key : NULL;
     *value = i < s->header.n_meta ? s->header.meta[i].value : NULL;
 }
@@ -240,13 +255,15 @@ static void put_string(FILE *f, const char *s) {
 
 static bd_status check_tensor(const bd_st_tensor *t, const char *path) {
     uint64_t bytes;
-    BD_REQUIRE(t->rank >= 0 && t->rank <= BD_MAX_RANK && shape_bytes(&bytes, t->dim, t->rank, t->dtype) &&
-                   bytes == t->bytes,
-               BD_E_SHAPE, "%s: tensor \"%.100s\": its shape does not fit its %zu bytes", path, t->name, t->bytes);
+    BD_REQUIRE(t->rank >= 0 && t->rank <= BD_MAX_RANK &&
+                   shape_bytes(&bytes, t->dim, t->rank, t->dtype) && bytes == t->bytes,
+               BD_E_SHAPE, "%s: tensor \"%.100s\": its shape does not fit its %zu bytes", path,
+               t->name, t->bytes);
     return BD_OK;
 }
 
-static void put_header(FILE *f, const bd_st_tensor *tensors, size_t n, const char *const (*meta)[2], size_t n_meta) {
+static void put_header(FILE *f, const bd_st_tensor *tensors, size_t n, const char *const (*meta)[2],
+                       size_t n_meta) {
     const char *sep = "";
     fputc('{', f);
     if (n_meta) {
@@ -275,8 +292,9 @@ static void put_header(FILE *f, const bd_st_tensor *tensors, size_t n, const cha
 }
 
 /* The header as text, padded with spaces so that the data begins at a multiple of 8. */
-static bd_status make_header(char **text, size_t *n_text, const char *path, const bd_st_tensor *tensors, size_t n,
-                             const char *const (*meta)[2], size_t n_meta) {
+static bd_status make_header(char **text, size_t *n_text, const char *path,
+                             const bd_st_tensor *tensors, size_t n, const char *const (*meta)[2],
+                             size_t n_meta) {
     *text = NULL;
     FILE *f = open_memstream(text, n_text);
     BD_REQUIRE(f, BD_E_MEMORY, "%s: out of memory for the header", path);
@@ -300,7 +318,8 @@ static bd_status check_header(const char *text, size_t n, const char *path) {
     s.n = s.header.n;
     s.tensors = calloc(s.n ? s.n : 1, sizeof *s.tensors);
     s.by_name = calloc(s.n ? s.n : 1, sizeof *s.by_name);
-    if (!s.tensors || !s.by_name) BD_FAIL_TO(done, st, BD_E_MEMORY, "%s: out of memory for the header", path);
+    if (!s.tensors || !s.by_name)
+        BD_FAIL_TO(done, st, BD_E_MEMORY, "%s: out of memory for the header", path);
     for (size_t i = 0; i < s.n; i++) {
         s.tensors[i].name = s.header.entries[i].name;
         s.by_name[i] = &s.tensors[i];
@@ -314,7 +333,8 @@ done:
     return st ? bd_error_prefix(st, "not written") : BD_OK;
 }
 
-static bd_status write_parts(bd_writer *w, const char *text, size_t n_text, const bd_st_tensor *tensors, size_t n) {
+static bd_status write_parts(bd_writer *w, const char *text, size_t n_text,
+                             const bd_st_tensor *tensors, size_t n) {
     unsigned char prefix[8];
     uint64_t total = 8 + n_text;
     for (size_t i = 0; i < n; i++) total += tensors[i].bytes;
@@ -326,8 +346,8 @@ static bd_status write_parts(bd_writer *w, const char *text, size_t n_text, cons
     return BD_OK;
 }
 
-bd_status bd_safetensors_save(const char *path, const bd_st_tensor *tensors, size_t n, const char *const (*meta)[2],
-                              size_t n_meta) {
+bd_status bd_safetensors_save(const char *path, const bd_st_tensor *tensors, size_t n,
+                              const char *const (*meta)[2], size_t n_meta) {
     for (size_t i = 0; i < n; i++) BD_TRY(check_tensor(&tensors[i], path));
     char *text;
     size_t n_text;

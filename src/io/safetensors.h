@@ -9,8 +9,8 @@
 
 typedef enum { BD_F32, BD_F64, BD_F16, BD_BF16, BD_I64, BD_I32, BD_U8 } bd_dtype;
 
-size_t bd_dtype_size(bd_dtype t);        /* bytes of one element */
-const char *bd_dtype_name(bd_dtype t);   /* "F32", "I64" ... as the format spells them */
+size_t bd_dtype_size(bd_dtype t);      /* bytes of one element */
+const char *bd_dtype_name(bd_dtype t); /* "F32", "I64" ... as the format spells them */
 
 #define BD_MAX_RANK 8
 
@@ -19,7 +19,8 @@ typedef struct {
     bd_dtype dtype;
     int rank;
     int64_t dim[BD_MAX_RANK];
-    const void *data; /* little-endian, row-major, 64-byte aligned copy; size = product of dim * element size */
+    /* little-endian, row-major, 64-byte aligned copy; size = product of dim * element size */
+    const void *data;
     size_t bytes;
 } bd_st_tensor;
 
@@ -35,11 +36,15 @@ BD_MUST_CHECK bd_status bd_safetensors_load(bd_safetensors **out, const char *pa
 void bd_safetensors_destroy(bd_safetensors *s);
 
 size_t bd_safetensors_count(const bd_safetensors *s);
-const bd_st_tensor *bd_safetensors_at(const bd_safetensors *s, size_t i); /* order of the data in the file; NULL: no such i */
-const bd_st_tensor *bd_safetensors_find(const bd_safetensors *s, const char *name); /* NULL: not there */
-const char *bd_safetensors_meta(const bd_safetensors *s, const char *key);          /* NULL: not there */
+/* order of the data in the file; NULL: no such i */
+const bd_st_tensor *bd_safetensors_at(const bd_safetensors *s, size_t i);
+/* NULL: not there */
+const bd_st_tensor *bd_safetensors_find(const bd_safetensors *s, const char *name);
+/* NULL: not there */
+const char *bd_safetensors_meta(const bd_safetensors *s, const char *key);
 size_t bd_safetensors_meta_count(const bd_safetensors *s);
-void bd_safetensors_meta_at(const bd_safetensors *s, size_t i, const char **key, const char **value);
+void bd_safetensors_meta_at(const bd_safetensors *s, size_t i, const char **key,
+                            const char **value);
 
 /* bd_safetensors_save -- write atomically; tensors in the order given, data 8-byte aligned.
  * meta: n_meta pairs {key, value}; may be NULL when n_meta is 0.

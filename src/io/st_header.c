@@ -30,7 +30,8 @@ static bool take(parser *p, char c) {
 
 static bd_status expect(parser *p, char c) {
     if (take(p, c)) return BD_OK;
-    return bd_fail(BD_E_FORMAT, "%s: offset %zu: '%c' expected in the header", p->path, p->at + 8, c);
+    return bd_fail(BD_E_FORMAT, "%s: offset %zu: '%c' expected in the header", p->path, p->at + 8,
+                   c);
 }
 
 static int hex_value(char c) {
@@ -113,7 +114,8 @@ static bd_status take_escape(parser *p, uint32_t *c) {
         *c = 0x10000u + ((uint32_t)(v - 0xD800) << 10) + (uint32_t)(w - 0xDC00);
         return BD_OK;
     }
-    if (v == 0 || (v >= 0xDC00 && v <= 0xDFFF)) return refuse(p, at, "NUL or half a surrogate pair in a string");
+    if (v == 0 || (v >= 0xDC00 && v <= 0xDFFF))
+        return refuse(p, at, "NUL or half a surrogate pair in a string");
     *c = (uint32_t)v;
     return BD_OK;
 }
@@ -160,7 +162,8 @@ static bd_status take_integer(parser *p, uint64_t *out) {
         p->at++;
     }
     if (p->at == start) return refuse(p, start, "integer >= 0 expected");
-    if (p->text[start] == '0' && p->at - start > 1) return refuse(p, start, "integer with a leading zero");
+    if (p->text[start] == '0' && p->at - start > 1)
+        return refuse(p, start, "integer with a leading zero");
     *out = v;
     return BD_OK;
 }
@@ -190,8 +193,9 @@ static bd_status take_dtype(parser *p, bd_dtype *out) {
             return BD_OK;
         }
     }
-    return bd_fail(BD_E_FORMAT, "%s: offset %zu: element type \"%.20s\" is none of F32 F64 F16 BF16 I64 I32 U8", p->path,
-                   at + 8, text);
+    return bd_fail(BD_E_FORMAT,
+                   "%s: offset %zu: element type \"%.20s\" is none of F32 F64 F16 BF16 I64 I32 U8",
+                   p->path, at + 8, text);
 }
 
 static bd_status take_tensor(parser *p, bd_st_entry *e) {
@@ -215,17 +219,20 @@ static bd_status take_tensor(parser *p, bd_st_entry *e) {
         if (which == DTYPE) {
             BD_TRY(take_dtype(p, &e->dtype));
         } else if (which == SHAPE) {
-            BD_TRY(take_integers(p, values, &e->rank, BD_MAX_RANK, "shape with more than 8 dimensions"));
+            BD_TRY(take_integers(p, values, &e->rank, BD_MAX_RANK,
+                                 "shape with more than 8 dimensions"));
             for (int i = 0; i < e->rank; i++) e->dim[i] = (int64_t)values[i];
         } else {
             BD_TRY(take_integers(p, values, &count, 2, "data_offsets with more than 2 numbers"));
-            if (count != 2 || values[0] > values[1]) return refuse(p, at, "data_offsets must be [begin, end]");
+            if (count != 2 || values[0] > values[1])
+                return refuse(p, at, "data_offsets must be [begin, end]");
             e->begin = values[0];
             e->end = values[1];
         }
     } while (take(p, ','));
     BD_TRY(expect(p, '}'));
-    if (seen != (DTYPE | SHAPE | OFFSETS)) return refuse(p, p->at, "tensor without dtype, shape or data_offsets");
+    if (seen != (DTYPE | SHAPE | OFFSETS))
+        return refuse(p, p->at, "tensor without dtype, shape or data_offsets");
     return BD_OK;
 }
 
@@ -244,7 +251,8 @@ static bd_status take_metadata(parser *p) {
     BD_TRY(expect(p, '{'));
     if (take(p, '}')) return BD_OK;
     do {
-        if (h->n_meta == BD_ST_MAX_TENSORS) return refuse(p, p->at, "more than 65536 metadata entries");
+        if (h->n_meta == BD_ST_MAX_TENSORS)
+            return refuse(p, p->at, "more than 65536 metadata entries");
         void *array = h->meta;
         bd_status st = grow(&array, &p->room_meta, h->n_meta, sizeof *h->meta, p);
         h->meta = array;

@@ -30,7 +30,8 @@ typedef struct {
  * Checks syntax, UTF-8, keys and types; sizes and offsets are the caller's to check.
  *   errors   BD_E_FORMAT "<path>: offset <byte in the file>: <reason>"; BD_E_MEMORY
  *   memory   caller frees with bd_st_header_clear, also after a failure */
-BD_MUST_CHECK bd_status bd_st_header_parse(bd_st_header *out, char *text, size_t n, const char *path);
+BD_MUST_CHECK bd_status bd_st_header_parse(bd_st_header *out, char *text, size_t n,
+                                           const char *path);
 void bd_st_header_clear(bd_st_header *h);
 
 #endif
