@@ -12,6 +12,7 @@
 #include "graph/graph.h"
 #include "graph/plan.h"
 #include "ref/check.h"
+#include "ref/nets.h"
 #include "ref/ref_run.h"
 
 #define F32 BD_TYPE_F32
@@ -28,10 +29,6 @@ static int in(bd_graph *g, const char *name, int n, int h, int w, int c) {
 }
 
 static int vec(bd_graph *g, const char *name, int c) { return bd_graph_param(g, name, 1, 1, 1, c); }
-
-static bd_conv_attr square(int k, int stride, int pad) {
-    return (bd_conv_attr){k, k, stride, pad, pad, pad, pad};
-}
 
 /* --- shape rules: each builds one wrong call; the message must hold the words given --- */
 
@@ -50,89 +47,90 @@ static bd_conv_attr square(int k, int stride, int pad) {
                     bd_graph_input(g, "key", I32, key_n, 1, 1, 4))
 
 /* RULE(name, call, words...) */
-#define RULES                                                                                      \
-    RULE(leaf, in(g, "x", 2, 0, 3, 4), "x", "dimension 1", "0")                                    \
-    RULE(conv_channels, bd_conv2d(g, X, CONV_W(5, 4, 3), -1, square(3, 1, 1)), "conv2d",           \
-         "[2,8,6,3]", "3 channels", "4")                                                           \
-    RULE(conv_kernel, bd_conv2d(g, X, CONV_W(5, 3, 1), -1, square(3, 1, 1)), "conv2d",             \
-         "[5,3,1,1]", "3x3")                                                                       \
-    RULE(conv_stride, bd_conv2d(g, X, CONV_W(5, 3, 3), -1, square(3, 0, 1)), "conv2d", "stride 0") \
-    RULE(conv_padding, bd_conv2d(g, X, CONV_W(5, 3, 3), -1, square(3, 1, -1)), "conv2d",           \
-         "padding")                                                                                \
-    RULE(conv_bias, bd_conv2d(g, X, CONV_W(5, 3, 3), vec(g, "b", 4), square(3, 1, 1)), "conv2d",   \
-         "bias", "5")                                                                              \
-    RULE(conv_too_large, bd_conv2d(g, X, CONV_W(5, 3, 9), -1, square(9, 1, 1)), "conv2d", "9x9",   \
-         "10x8")                                                                                   \
-    RULE(linear, bd_linear(g, X, CONV_W(5, 4, 1), -1), "conv2d", "[2,8,6,3]", "4")                 \
-    RULE(norm_groups,                                                                              \
-         bd_group_norm(g, X, vec(g, "a", 3), vec(g, "b", 3), (bd_norm_attr){2, 1e-5f, false}),     \
-         "group_norm", "C=3", "G=2")                                                               \
-    RULE(norm_no_groups,                                                                           \
-         bd_group_norm(g, X, vec(g, "a", 3), vec(g, "b", 3), (bd_norm_attr){0, 1e-5f, false}),     \
-         "group_norm", "G=0")                                                                      \
-    RULE(norm_eps, bd_group_norm(g, X, vec(g, "a", 3), vec(g, "b", 3), (bd_norm_attr){1, 0, 0}),   \
-         "group_norm", "eps")                                                                      \
-    RULE(norm_gamma,                                                                               \
-         bd_group_norm(g, X, vec(g, "a", 4), vec(g, "b", 3), (bd_norm_attr){1, 1e-5f, false}),     \
-         "group_norm", "a", "C=3")                                                                 \
-    RULE(norm_beta,                                                                                \
-         bd_group_norm(g, X, vec(g, "a", 3), vec(g, "b", 4), (bd_norm_attr){1, 1e-5f, false}),     \
-         "group_norm", "C=3")                                                                      \
-    RULE(attention_shape, bd_attention(g, X, in(g, "k", 2, 6, 8, 3), in(g, "v", 2, 8, 6, 3), 1),   \
-         "attention", "[2,8,6,3]")                                                                 \
-    RULE(attention_heads, bd_attention(g, X, in(g, "k", 2, 8, 6, 3), in(g, "v", 2, 8, 6, 3), 2),   \
-         "attention", "C=3", "heads=2")                                                            \
-    RULE(attention_no_heads,                                                                       \
-         bd_attention(g, X, in(g, "k", 2, 8, 6, 3), in(g, "v", 2, 8, 6, 3), 0), "attention",       \
-         "heads=0")                                                                                \
-    RULE(add, bd_add(g, X, in(g, "y", 2, 8, 6, 4)), "add", "[2,8,6,3]", "[2,8,6,4]")               \
-    RULE(add_channel_n, bd_add_channel(g, X, in(g, "v", 1, 1, 1, 3)), "add_channel", "[2,8,6,3]",  \
-         "[2,1,1,3]", "[1,1,1,3]")                                                                 \
-    RULE(add_channel_c, bd_add_channel(g, X, in(g, "v", 2, 1, 1, 6)), "add_channel", "[2,1,1,6]")  \
-    RULE(concat, bd_concat(g, X, in(g, "y", 2, 8, 5, 3)), "concat", "[2,8,6,3]", "[2,8,5,3]")      \
-    RULE(slice_long, bd_slice(g, X, 1, 3), "slice", "1..3", "0..2")                                \
-    RULE(slice_negative, bd_slice(g, X, -1, 2), "slice", "-1..0")                                  \
-    RULE(slice_empty, bd_slice(g, X, 1, 0), "slice")                                               \
-    RULE(slice_overflow, bd_slice(g, X, 2147483647, 2147483647), "slice", "0..2")                  \
-    RULE(time_input, bd_time_embedding(g, X, 8, (bd_time_attr){false, 1}), "time_embedding",       \
-         "[2,8,6,3]")                                                                              \
-    RULE(time_odd, bd_time_embedding(g, in(g, "t", 2, 1, 1, 1), 7, (bd_time_attr){false, 0}),      \
-         "time_embedding", "7")                                                                    \
-    RULE(time_shift, bd_time_embedding(g, in(g, "t", 2, 1, 1, 1), 2, (bd_time_attr){false, 1}),    \
-         "time_embedding", "freq_shift=1")                                                         \
-    RULE(mse_target, bd_mse(g, X, in(g, "y", 2, 8, 6, 1), in(g, "w", 2, 1, 1, 1)), "mse",          \
-         "[2,8,6,3]", "[2,8,6,1]")                                                                 \
-    RULE(mse_weight, bd_mse(g, X, in(g, "y", 2, 8, 6, 3), in(g, "w", 3, 1, 1, 1)), "mse",          \
-         "weight", "[2]")                                                                          \
-    RULE(mse_weight_type,                                                                          \
-         bd_mse(g, X, in(g, "y", 2, 8, 6, 3), bd_graph_input(g, "w", I32, 2, 1, 1, 1)), "mse",     \
-         "weight", "f32")                                                                          \
-    RULE(ce_logits,                                                                                \
-         bd_cross_entropy(g, X, bd_graph_input(g, "l", I32, 2, 1, 1, 1), in(g, "w", 2, 1, 1, 1),   \
-                          NULL),                                                                   \
-         "cross_entropy", "[2,8,6,3]")                                                             \
-    RULE(ce_label,                                                                                 \
-         bd_cross_entropy(g, in(g, "x", 2, 1, 1, 5), in(g, "l", 2, 1, 1, 1),                       \
-                          in(g, "w", 2, 1, 1, 1), NULL),                                           \
-         "cross_entropy", "label", "i32")                                                          \
-    RULE(ce_weight,                                                                                \
-         bd_cross_entropy(g, in(g, "x", 2, 1, 1, 5), bd_graph_input(g, "l", I32, 2, 1, 1, 1),      \
-                          in(g, "w", 1, 1, 1, 1), NULL),                                           \
-         "cross_entropy", "weight", "[2]")                                                         \
-    RULE(batch_images, BATCH(F32, 8, I32, 4), "batch_build", "images", "u8")                       \
-    RULE(batch_trigger, BATCH(BD_TYPE_U8, 6, I32, 4), "batch_build", "trigger", "[1,8,6,3]")       \
-    RULE(batch_index, BATCH(BD_TYPE_U8, 8, F32, 4), "batch_build", "index", "n=2")                 \
-    RULE(batch_key, BATCH(BD_TYPE_U8, 8, I32, 3), "batch_build", "key", "n=2")                     \
-    RULE(sampler_state, SAMPLER(X, in(g, "e", 2, 8, 6, 3), BD_TYPE_F64, 2), "sampler_step", "x",   \
-         "state")                                                                                  \
-    RULE(sampler_e,                                                                                \
-         SAMPLER(bd_graph_state(g, "x", 2, 8, 6, 3), in(g, "e", 2, 8, 6, 1), BD_TYPE_F64, 2),      \
-         "sampler_step", "[2,8,6,3]", "[2,8,6,1]")                                                 \
-    RULE(sampler_coef,                                                                             \
-         SAMPLER(bd_graph_state(g, "x", 2, 8, 6, 3), in(g, "e", 2, 8, 6, 3), F32, 2),              \
-         "sampler_step", "coef", "f64")                                                            \
-    RULE(sampler_key,                                                                              \
-         SAMPLER(bd_graph_state(g, "x", 2, 8, 6, 3), in(g, "e", 2, 8, 6, 3), BD_TYPE_F64, 1),      \
+#define RULES                                                                                     \
+    RULE(leaf, in(g, "x", 2, 0, 3, 4), "x", "dimension 1", "0")                                   \
+    RULE(conv_channels, bd_conv2d(g, X, CONV_W(5, 4, 3), -1, ref_square(3, 1, 1)), "conv2d",      \
+         "[2,8,6,3]", "3 channels", "4")                                                          \
+    RULE(conv_kernel, bd_conv2d(g, X, CONV_W(5, 3, 1), -1, ref_square(3, 1, 1)), "conv2d",        \
+         "[5,3,1,1]", "3x3")                                                                      \
+    RULE(conv_stride, bd_conv2d(g, X, CONV_W(5, 3, 3), -1, ref_square(3, 0, 1)), "conv2d",        \
+         "stride 0")                                                                              \
+    RULE(conv_padding, bd_conv2d(g, X, CONV_W(5, 3, 3), -1, ref_square(3, 1, -1)), "conv2d",      \
+         "padding")                                                                               \
+    RULE(conv_bias, bd_conv2d(g, X, CONV_W(5, 3, 3), vec(g, "b", 4), ref_square(3, 1, 1)),        \
+         "conv2d", "bias", "5")                                                                   \
+    RULE(conv_too_large, bd_conv2d(g, X, CONV_W(5, 3, 9), -1, ref_square(9, 1, 1)), "conv2d",     \
+         "9x9", "10x8")                                                                           \
+    RULE(linear, bd_linear(g, X, CONV_W(5, 4, 1), -1), "conv2d", "[2,8,6,3]", "4")                \
+    RULE(norm_groups,                                                                             \
+         bd_group_norm(g, X, vec(g, "a", 3), vec(g, "b", 3), (bd_norm_attr){2, 1e-5f, false}),    \
+         "group_norm", "C=3", "G=2")                                                              \
+    RULE(norm_no_groups,                                                                          \
+         bd_group_norm(g, X, vec(g, "a", 3), vec(g, "b", 3), (bd_norm_attr){0, 1e-5f, false}),    \
+         "group_norm", "G=0")                                                                     \
+    RULE(norm_eps, bd_group_norm(g, X, vec(g, "a", 3), vec(g, "b", 3), (bd_norm_attr){1, 0, 0}),  \
+         "group_norm", "eps")                                                                     \
+    RULE(norm_gamma,                                                                              \
+         bd_group_norm(g, X, vec(g, "a", 4), vec(g, "b", 3), (bd_norm_attr){1, 1e-5f, false}),    \
+         "group_norm", "a", "C=3")                                                                \
+    RULE(norm_beta,                                                                               \
+         bd_group_norm(g, X, vec(g, "a", 3), vec(g, "b", 4), (bd_norm_attr){1, 1e-5f, false}),    \
+         "group_norm", "C=3")                                                                     \
+    RULE(attention_shape, bd_attention(g, X, in(g, "k", 2, 6, 8, 3), in(g, "v", 2, 8, 6, 3), 1),  \
+         "attention", "[2,8,6,3]")                                                                \
+    RULE(attention_heads, bd_attention(g, X, in(g, "k", 2, 8, 6, 3), in(g, "v", 2, 8, 6, 3), 2),  \
+         "attention", "C=3", "heads=2")                                                           \
+    RULE(attention_no_heads,                                                                      \
+         bd_attention(g, X, in(g, "k", 2, 8, 6, 3), in(g, "v", 2, 8, 6, 3), 0), "attention",      \
+         "heads=0")                                                                               \
+    RULE(add, bd_add(g, X, in(g, "y", 2, 8, 6, 4)), "add", "[2,8,6,3]", "[2,8,6,4]")              \
+    RULE(add_channel_n, bd_add_channel(g, X, in(g, "v", 1, 1, 1, 3)), "add_channel", "[2,8,6,3]", \
+         "[2,1,1,3]", "[1,1,1,3]")                                                                \
+    RULE(add_channel_c, bd_add_channel(g, X, in(g, "v", 2, 1, 1, 6)), "add_channel", "[2,1,1,6]") \
+    RULE(concat, bd_concat(g, X, in(g, "y", 2, 8, 5, 3)), "concat", "[2,8,6,3]", "[2,8,5,3]")     \
+    RULE(slice_long, bd_slice(g, X, 1, 3), "slice", "1..3", "0..2")                               \
+    RULE(slice_negative, bd_slice(g, X, -1, 2), "slice", "-1..0")                                 \
+    RULE(slice_empty, bd_slice(g, X, 1, 0), "slice")                                              \
+    RULE(slice_overflow, bd_slice(g, X, 2147483647, 2147483647), "slice", "0..2")                 \
+    RULE(time_input, bd_time_embedding(g, X, 8, (bd_time_attr){false, 1}), "time_embedding",      \
+         "[2,8,6,3]")                                                                             \
+    RULE(time_odd, bd_time_embedding(g, in(g, "t", 2, 1, 1, 1), 7, (bd_time_attr){false, 0}),     \
+         "time_embedding", "7")                                                                   \
+    RULE(time_shift, bd_time_embedding(g, in(g, "t", 2, 1, 1, 1), 2, (bd_time_attr){false, 1}),   \
+         "time_embedding", "freq_shift=1")                                                        \
+    RULE(mse_target, bd_mse(g, X, in(g, "y", 2, 8, 6, 1), in(g, "w", 2, 1, 1, 1)), "mse",         \
+         "[2,8,6,3]", "[2,8,6,1]")                                                                \
+    RULE(mse_weight, bd_mse(g, X, in(g, "y", 2, 8, 6, 3), in(g, "w", 3, 1, 1, 1)), "mse",         \
+         "weight", "[2]")                                                                         \
+    RULE(mse_weight_type,                                                                         \
+         bd_mse(g, X, in(g, "y", 2, 8, 6, 3), bd_graph_input(g, "w", I32, 2, 1, 1, 1)), "mse",    \
+         "weight", "f32")                                                                         \
+    RULE(ce_logits,                                                                               \
+         bd_cross_entropy(g, X, bd_graph_input(g, "l", I32, 2, 1, 1, 1), in(g, "w", 2, 1, 1, 1),  \
+                          NULL),                                                                  \
+         "cross_entropy", "[2,8,6,3]")                                                            \
+    RULE(ce_label,                                                                                \
+         bd_cross_entropy(g, in(g, "x", 2, 1, 1, 5), in(g, "l", 2, 1, 1, 1),                      \
+                          in(g, "w", 2, 1, 1, 1), NULL),                                          \
+         "cross_entropy", "label", "i32")                                                         \
+    RULE(ce_weight,                                                                               \
+         bd_cross_entropy(g, in(g, "x", 2, 1, 1, 5), bd_graph_input(g, "l", I32, 2, 1, 1, 1),     \
+                          in(g, "w", 1, 1, 1, 1), NULL),                                          \
+         "cross_entropy", "weight", "[2]")                                                        \
+    RULE(batch_images, BATCH(F32, 8, I32, 4), "batch_build", "images", "u8")                      \
+    RULE(batch_trigger, BATCH(BD_TYPE_U8, 6, I32, 4), "batch_build", "trigger", "[1,8,6,3]")      \
+    RULE(batch_index, BATCH(BD_TYPE_U8, 8, F32, 4), "batch_build", "index", "n=2")                \
+    RULE(batch_key, BATCH(BD_TYPE_U8, 8, I32, 3), "batch_build", "key", "n=2")                    \
+    RULE(sampler_state, SAMPLER(X, in(g, "e", 2, 8, 6, 3), BD_TYPE_F64, 2), "sampler_step", "x",  \
+         "state")                                                                                 \
+    RULE(sampler_e,                                                                               \
+         SAMPLER(bd_graph_state(g, "x", 2, 8, 6, 3), in(g, "e", 2, 8, 6, 1), BD_TYPE_F64, 2),     \
+         "sampler_step", "[2,8,6,3]", "[2,8,6,1]")                                                \
+    RULE(sampler_coef,                                                                            \
+         SAMPLER(bd_graph_state(g, "x", 2, 8, 6, 3), in(g, "e", 2, 8, 6, 3), F32, 2),             \
+         "sampler_step", "coef", "f64")                                                           \
+    RULE(sampler_key,                                                                             \
+         SAMPLER(bd_graph_state(g, "x", 2, 8, 6, 3), in(g, "e", 2, 8, 6, 3), BD_TYPE_F64, 1),     \
          "sampler_step", "key", "[2]")
 
 #define RULE(name, call, ...) \
@@ -221,7 +219,7 @@ static void failures_propagate(void **state) {
     (void)state;
     bd_graph *g = new_graph();
     int x = X, prob = 7, none = bd_add(g, x, in(g, "y", 2, 8, 6, 4)), n = bd_graph_node_count(g);
-    const int made[] = {bd_conv2d(g, none, none, -1, square(3, 1, 1)),
+    const int made[] = {bd_conv2d(g, none, none, -1, ref_square(3, 1, 1)),
                         bd_linear(g, none, none, none),
                         bd_group_norm(g, none, none, none, (bd_norm_attr){1, 1, false}),
                         bd_attention(g, x, none, x, 1),
@@ -263,7 +261,7 @@ static void a_missing_input_is_named(void **state) {
     bd_graph *g = new_graph();
     int x = X, w = CONV_W(5, 3, 3);
     /* -1 is "no bias", 99 is nonsense */
-    assert_int_equal(bd_conv2d(g, x, w, 99, square(3, 1, 1)), -1);
+    assert_int_equal(bd_conv2d(g, x, w, 99, ref_square(3, 1, 1)), -1);
     assert_int_equal(bd_graph_status(g), BD_E_ARG);
     bd_graph_destroy(g);
 }
@@ -292,11 +290,11 @@ static void output_shapes(void **state) {
     (void)state;
     bd_graph *g = new_graph();
     int x = X, w3 = bd_graph_param(g, "w3", 5, 3, 3, 3), w1 = bd_graph_param(g, "w1", 7, 3, 1, 1);
-    expect_dims(g, bd_conv2d(g, x, w3, -1, square(3, 1, 1)), 2, 8, 6, 5);
-    expect_dims(g, bd_conv2d(g, x, w3, -1, square(3, 2, 1)), 2, 4, 3, 5);
-    expect_dims(g, bd_conv2d(g, x, w3, -1, square(3, 1, 0)), 2, 6, 4, 5);
+    expect_dims(g, bd_conv2d(g, x, w3, -1, ref_square(3, 1, 1)), 2, 8, 6, 5);
+    expect_dims(g, bd_conv2d(g, x, w3, -1, ref_square(3, 2, 1)), 2, 4, 3, 5);
+    expect_dims(g, bd_conv2d(g, x, w3, -1, ref_square(3, 1, 0)), 2, 6, 4, 5);
     expect_dims(g, bd_conv2d(g, x, w3, -1, (bd_conv_attr){3, 3, 2, 0, 0, 1, 1}), 2, 4, 3, 5);
-    expect_dims(g, bd_conv2d(g, in(g, "odd", 1, 7, 5, 3), w3, -1, square(3, 2, 1)), 1, 4, 3, 5);
+    expect_dims(g, bd_conv2d(g, in(g, "odd", 1, 7, 5, 3), w3, -1, ref_square(3, 2, 1)), 1, 4, 3, 5);
     expect_dims(g, bd_linear(g, x, w1, vec(g, "b1", 7)), 2, 8, 6, 7);
     expect_dims(g, bd_concat(g, x, in(g, "y", 2, 8, 6, 4)), 2, 8, 6, 7);
     expect_dims(g, bd_slice(g, x, 1, 2), 2, 8, 6, 2);
@@ -313,7 +311,7 @@ static void output_shapes(void **state) {
 static void flops_of_convolution_and_attention(void **state) {
     (void)state;
     bd_graph *g = new_graph();
-    bd_conv2d(g, X, CONV_W(5, 3, 3), -1, square(3, 2, 1)); /* 2*4*3 pixels, 5 x 27 products */
+    bd_conv2d(g, X, CONV_W(5, 3, 3), -1, ref_square(3, 2, 1)); /* 2*4*3 pixels, 5 x 27 products */
     assert_true(bd_graph_flops(g) == 2.0 * 24 * 5 * 27);
     int q = in(g, "q", 2, 2, 3, 4); /* per image two products of 6x6x4 */
     bd_attention(g, q, q, q, 2);
@@ -322,42 +320,6 @@ static void flops_of_convolution_and_attention(void **state) {
 }
 
 /* --- backward --- */
-
-static int weight_count;
-
-/* A parameter with a name of its own. */
-static int par(bd_graph *g, int a, int b, int c, int d) {
-    char name[32];
-    snprintf(name, sizeof name, "p%d", weight_count++);
-    return bd_graph_param(g, name, a, b, c, d);
-}
-
-static int conv(bd_graph *g, int x, int i, int o, bd_conv_attr a) {
-    int w = par(g, o, i, a.kh, a.kw);
-    return bd_conv2d(g, x, w, par(g, 1, 1, 1, o), a);
-}
-
-static int norm(bd_graph *g, int x, int c, int groups, bool silu) {
-    int gamma = par(g, 1, 1, 1, c);
-    return bd_group_norm(g, x, gamma, par(g, 1, 1, 1, c), (bd_norm_attr){groups, 1e-5f, silu});
-}
-
-/* A small UNet with every kind of join: time embedding, residual, skip by concat, attention. */
-static int small_unet(bd_graph *g, int x, int n) {
-    bd_conv_attr k1 = square(1, 1, 0), k3 = square(3, 1, 1);
-    int e = bd_time_embedding(g, in(g, "timestep", n, 1, 1, 1), 8, (bd_time_attr){false, 1});
-    e = bd_silu(g, conv(g, e, 8, 6, k1));
-    int skip = conv(g, x, 3, 4, k3);
-    int h = conv(g, norm(g, skip, 4, 2, true), 4, 4, k3);
-    h = bd_add_channel(g, h, conv(g, e, 6, 4, k1));
-    h = bd_add(g, skip, conv(g, norm(g, h, 4, 2, true), 4, 4, k3));
-    h = conv(g, h, 4, 6, (bd_conv_attr){3, 3, 2, 0, 0, 1, 1});
-    int a = norm(g, h, 6, 3, false);
-    int q = conv(g, a, 6, 6, k1), k = conv(g, a, 6, 6, k1), v = conv(g, a, 6, 6, k1);
-    h = bd_add(g, h, conv(g, bd_attention(g, q, k, v, 2), 6, 6, k1));
-    h = bd_concat(g, bd_upsample2(g, h), skip);
-    return bd_scale(g, conv(g, norm(g, h, 10, 5, true), 10, 3, k3), 1.5f);
-}
 
 static void fill_leaves(ref_run *r) {
     for (int i = 0; i < r->n_tensors; i++) {
@@ -442,8 +404,7 @@ static void gradients_are_written_once(const bd_graph *g) {
 static void gradients_of_a_unet(void **state) {
     (void)state;
     bd_graph *g = new_graph();
-    int x = in(g, "x", 2, 4, 4, 3), y = small_unet(g, x, 2);
-    int loss = bd_mse(g, y, in(g, "target", 2, 4, 4, 3), in(g, "weight", 2, 1, 1, 1));
+    int loss = ref_unet_loss(g, 2, 4, 4, 3, 4), x = bd_graph_find(g, "x");
     every_gradient_is_a_slope(g, loss, &x, 1, 1); /* one key bias */
     gradients_are_written_once(g);
     bd_graph_destroy(g);
@@ -452,8 +413,8 @@ static void gradients_of_a_unet(void **state) {
 static void gradients_of_a_classifier(void **state) {
     (void)state;
     bd_graph *g = new_graph();
-    int x = in(g, "x", 3, 4, 4, 2), h = bd_silu(g, conv(g, x, 2, 5, square(3, 2, 1)));
-    h = conv(g, bd_mean_hw(g, h), 5, 4, square(1, 1, 0));
+    int x = in(g, "x", 3, 4, 4, 2), h = bd_silu(g, ref_conv(g, x, 5, ref_square(3, 2, 1)));
+    h = ref_conv(g, bd_mean_hw(g, h), 4, ref_square(1, 1, 0));
     int loss = bd_cross_entropy(g, h, bd_graph_input(g, "label", I32, 3, 1, 1, 1),
                                 in(g, "weight", 3, 1, 1, 1), NULL);
     every_gradient_is_a_slope(g, loss, &x, 1, 0);
@@ -466,15 +427,15 @@ static void gradients_of_a_classifier(void **state) {
 static void gradients_of_shared_tensors(void **state) {
     (void)state;
     bd_graph *g = new_graph();
-    int x = in(g, "x", 2, 4, 4, 2), w = par(g, 2, 2, 3, 3), b = par(g, 1, 1, 1, 2);
-    int gamma = par(g, 1, 1, 1, 2), beta = par(g, 1, 1, 1, 2), h = x;
-    for (int i = 0; i < 3; i++) h = bd_conv2d(g, h, w, i == 1 ? -1 : b, square(3, 1, 1));
+    int x = in(g, "x", 2, 4, 4, 2), w = ref_param(g, 2, 2, 3, 3), b = ref_param(g, 1, 1, 1, 2);
+    int gamma = ref_param(g, 1, 1, 1, 2), beta = ref_param(g, 1, 1, 1, 2), h = x;
+    for (int i = 0; i < 3; i++) h = bd_conv2d(g, h, w, i == 1 ? -1 : b, ref_square(3, 1, 1));
     for (int i = 0; i < 2; i++)
         h = bd_group_norm(g, h, gamma, beta, (bd_norm_attr){1, 1e-5f, true});
     h = bd_add(g, h, h);
     h = bd_attention(g, h, h, h, 1);
     h = bd_concat(g, h, h);
-    int image = par(g, 2, 4, 4, 4);
+    int image = ref_param(g, 2, 4, 4, 4);
     h = bd_add(g, bd_add(g, h, image), bd_silu(g, image));
     int loss = bd_mse(g, h, in(g, "target", 2, 4, 4, 4), in(g, "weight", 2, 1, 1, 1));
     every_gradient_is_a_slope(g, loss, &x, 1, 0);
@@ -486,11 +447,11 @@ static void gradients_of_shared_tensors(void **state) {
 static void gradients_beside_dead_ends(void **state) {
     (void)state;
     bd_graph *g = new_graph();
-    int x = in(g, "x", 1, 4, 4, 2), w = par(g, 2, 2, 3, 3);
-    int h = bd_conv2d(g, x, w, -1, square(3, 1, 1));
-    bd_slice(g, bd_conv2d(g, h, w, -1, square(3, 1, 1)), 0,
+    int x = in(g, "x", 1, 4, 4, 2), w = ref_param(g, 2, 2, 3, 3);
+    int h = bd_conv2d(g, x, w, -1, ref_square(3, 1, 1));
+    bd_slice(g, bd_conv2d(g, h, w, -1, ref_square(3, 1, 1)), 0,
              1); /* read by nobody, has no backward rule */
-    h = bd_conv2d(g, bd_silu(g, h), w, -1, square(3, 1, 1));
+    h = bd_conv2d(g, bd_silu(g, h), w, -1, ref_square(3, 1, 1));
     int loss = bd_mse(g, h, in(g, "target", 1, 4, 4, 2), in(g, "weight", 1, 1, 1, 1));
     every_gradient_is_a_slope(g, loss, NULL, 0, 0);
     gradients_are_written_once(g);
@@ -502,7 +463,7 @@ static void backward_errors_are_named(void **state) {
     int grad;
     bd_graph *g = new_graph();
     int x = in(g, "x", 1, 4, 4, 2), weight = in(g, "weight", 1, 1, 1, 1);
-    int y = bd_conv2d(g, x, bd_graph_param(g, "used", 2, 2, 1, 1), -1, square(1, 1, 0));
+    int y = bd_conv2d(g, x, bd_graph_param(g, "used", 2, 2, 1, 1), -1, ref_square(1, 1, 0));
     bd_silu(g, bd_graph_param(g, "unused.weight", 2, 2, 1, 1));
     int loss = bd_mse(g, y, in(g, "target", 1, 4, 4, 2), weight);
     assert_int_equal(bd_graph_grad(g, bd_graph_find(g, "used")), -1);
@@ -517,7 +478,7 @@ static void backward_errors_are_named(void **state) {
     g = new_graph();
     x = in(g, "x", 1, 4, 4, 2);
     int lonely = in(g, "lonely", 1, 4, 4, 2);
-    y = bd_conv2d(g, x, bd_graph_param(g, "used", 2, 2, 1, 1), -1, square(1, 1, 0));
+    y = bd_conv2d(g, x, bd_graph_param(g, "used", 2, 2, 1, 1), -1, ref_square(1, 1, 0));
     bd_silu(g, lonely);
     loss = bd_mse(g, y, in(g, "target", 1, 4, 4, 2), in(g, "weight", 1, 1, 1, 1));
     assert_int_equal(bd_graph_backward(g, loss, &lonely, 1, &grad), BD_E_ARG);
@@ -526,7 +487,7 @@ static void backward_errors_are_named(void **state) {
 
     g = new_graph();
     x = in(g, "x", 1, 4, 4, 2);
-    y = bd_conv2d(g, x, bd_graph_param(g, "used", 2, 2, 1, 1), -1, square(1, 1, 0));
+    y = bd_conv2d(g, x, bd_graph_param(g, "used", 2, 2, 1, 1), -1, ref_square(1, 1, 0));
     loss =
         bd_mse(g, bd_slice(g, y, 0, 1), in(g, "target", 1, 4, 4, 1), in(g, "weight", 1, 1, 1, 1));
     assert_int_equal(bd_graph_backward(g, loss, NULL, 0, NULL), BD_E_ARG);
@@ -535,7 +496,7 @@ static void backward_errors_are_named(void **state) {
 
     g = new_graph();
     x = in(g, "x", 1, 4, 4, 2);
-    y = bd_conv2d(g, x, bd_graph_param(g, "used", 2, 2, 1, 1), -1, square(1, 1, 0));
+    y = bd_conv2d(g, x, bd_graph_param(g, "used", 2, 2, 1, 1), -1, ref_square(1, 1, 0));
     loss = bd_mse(g, y, in(g, "target", 1, 4, 4, 2), in(g, "weight", 1, 1, 1, 1));
     assert_int_equal(bd_graph_backward(g, loss, NULL, 0, NULL), BD_OK);
     assert_int_equal(bd_graph_backward(g, loss, NULL, 0, NULL), BD_E_ARG); /* twice */
@@ -547,7 +508,7 @@ static void a_wanted_target_is_refused(void **state) {
     (void)state;
     bd_graph *g = new_graph();
     int x = in(g, "x", 1, 4, 4, 2), grad;
-    int y = bd_conv2d(g, x, bd_graph_param(g, "w", 2, 2, 1, 1), -1, square(1, 1, 0));
+    int y = bd_conv2d(g, x, bd_graph_param(g, "w", 2, 2, 1, 1), -1, ref_square(1, 1, 0));
     int loss = bd_mse(g, y, x, in(g, "weight", 1, 1, 1, 1)); /* an auto-encoder */
     if (bd_graph_backward(g, loss, &x, 1, &grad) == BD_OK)
         fail_msg("the gradient of x lacks what comes through the target");
@@ -693,9 +654,7 @@ static void plan_of_a_unet(void **state) {
     size_t arena[2];
     for (int keep = 0; keep < 2; keep++) {
         bd_graph *g = new_graph();
-        int x = in(g, "x", 2, 4, 4, 3), y = small_unet(g, x, 2);
-        int loss = bd_mse(g, y, in(g, "target", 2, 4, 4, 3), in(g, "weight", 2, 1, 1, 1));
-        bd_graph_keep(g, loss);
+        int loss = ref_unet_loss(g, 2, 4, 4, 3, 4);
         assert_int_equal(bd_graph_backward(g, loss, NULL, 0, NULL), BD_OK);
         for (int i = 0; keep && i < bd_graph_tensor_count(g); i++) bd_graph_keep(g, i);
         arena[keep] = check_plan(g);
@@ -710,7 +669,7 @@ static void a_chain_reuses_storage(void **state) {
     bd_graph *g = new_graph();
     int h = in(g, "x", 1, 8, 8, 4);
     for (int i = 0; i < 20; i++)
-        h = bd_silu(g, bd_conv2d(g, h, par(g, 4, 4, 3, 3), -1, square(3, 1, 1)));
+        h = bd_silu(g, bd_conv2d(g, h, ref_param(g, 4, 4, 3, 3), -1, ref_square(3, 1, 1)));
     bd_graph_keep(g, h);
     size_t bytes = (size_t)8 * 8 * 4 * 4, *tensor_bytes, *workspace;
     sizes_of(g, &tensor_bytes, &workspace);
@@ -724,32 +683,11 @@ static void a_chain_reuses_storage(void **state) {
     bd_graph_destroy(g);
 }
 
-/* Random graphs: any of the last tensors as operands, some kept, sizes that differ. */
 static void plans_of_random_graphs(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 40; seed++) {
-        double dice[200];
-        ref_fill(dice, 200, seed);
         bd_graph *g = new_graph();
-        int made[80], n = 0, d = 0;
-        made[n++] = in(g, "x", 1, 2, 2, 4);
-        made[n++] = bd_silu(g, made[0]);
-        while (n < 60) {
-            int a = made[n - 1 - (int)(fabs(dice[d++]) * 1e4) % (n < 6 ? n : 6)];
-            int b = made[n - 1 - (int)(fabs(dice[d++]) * 1e4) % (n < 6 ? n : 6)];
-            const bd_tensor *A = bd_graph_tensor(g, a), *B = bd_graph_tensor(g, b);
-            bool fit = memcmp(A->dim, B->dim, sizeof A->dim) == 0;
-            bool small = A->dim[3] < 20 && A->dim[1] < 8, join = A->dim[1] == B->dim[1];
-            switch ((int)(fabs(dice[d++]) * 1e4) % 6) {
-            case 0: made[n++] = fit ? bd_add(g, a, b) : bd_silu(g, b); break;
-            case 1: made[n++] = small && join ? bd_concat(g, a, b) : bd_scale(g, a, 2); break;
-            case 2: made[n++] = bd_slice(g, a, 0, (A->dim[3] + 1) / 2); break;
-            case 3: made[n++] = small ? bd_upsample2(g, a) : bd_mean_hw(g, a); break;
-            case 4: made[n++] = fit ? bd_attention(g, a, b, a, 1) : bd_silu(g, a); break;
-            default: made[n++] = bd_scale(g, a, 0.5f); break;
-            }
-            if (n % 9 == 0) bd_graph_keep(g, made[n - 1]);
-        }
+        bd_graph_keep(g, ref_random_net(g, seed, 1, 60, true));
         assert_int_equal(bd_graph_status(g), BD_OK);
         check_plan(g);
         bd_graph_destroy(g);

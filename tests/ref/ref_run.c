@@ -3,6 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+void ref_to_double(double *out, const bd_tensor *t, const void *src) {
+    for (size_t i = 0; i < bd_tensor_count(t); i++) switch (t->type) {
+        case BD_TYPE_F32: out[i] = ((const float *)src)[i]; break;
+        case BD_TYPE_F64: out[i] = ((const double *)src)[i]; break;
+        case BD_TYPE_I32: out[i] = ((const int32_t *)src)[i]; break;
+        case BD_TYPE_U8: out[i] = ((const uint8_t *)src)[i]; break;
+        }
+}
+
 static double *zeros(size_t n) {
     double *p = calloc(n ? n : 1, sizeof *p);
     if (!p) abort();
@@ -37,14 +46,7 @@ void ref_run_destroy(ref_run *r) {
 }
 
 void ref_run_load(ref_run *r, int tensor, const void *src) {
-    const bd_tensor *t = bd_graph_tensor(r->g, tensor);
-    size_t n = bd_tensor_count(t);
-    for (size_t i = 0; i < n; i++) switch (t->type) {
-        case BD_TYPE_F32: r->data[tensor][i] = ((const float *)src)[i]; break;
-        case BD_TYPE_F64: r->data[tensor][i] = ((const double *)src)[i]; break;
-        case BD_TYPE_I32: r->data[tensor][i] = ((const int32_t *)src)[i]; break;
-        case BD_TYPE_U8: r->data[tensor][i] = ((const uint8_t *)src)[i]; break;
-        }
+    ref_to_double(r->data[tensor], bd_graph_tensor(r->g, tensor), src);
 }
 
 static ref_tensor tensor(const ref_run *r, int id) {

@@ -15,6 +15,9 @@ typedef struct {
 ref_run *ref_run_create(const bd_graph *g);
 void ref_run_destroy(ref_run *r); /* NULL allowed */
 
+/* Elements of a tensor's storage in its own type, as doubles. */
+void ref_to_double(double *out, const bd_tensor *t, const void *src);
+
 /* ref_run_load -- give a leaf its value from host memory of the tensor's own type. */
 void ref_run_load(ref_run *r, int tensor, const void *src);
 
