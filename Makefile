@@ -1,5 +1,7 @@
 # baddiff: one non-recursive Makefile. `make help` lists the verbs and the settings.
-CC      := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
+ifneq ($(filter default undefined,$(origin CC)),)
+CC      := $(or $(firstword $(foreach c,gcc clang,$(if $(shell command -v $(c)),$(c)))),cc)
+endif
 CFLAGS  ?= -O2 -g
 PROFILE ?= mini
 THREADS ?= $(shell nproc 2>/dev/null || echo 1)

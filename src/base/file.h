@@ -79,7 +79,7 @@ void bd_file_list_free(char **names, size_t n);
 BD_MUST_CHECK bd_status bd_path_join(char *buf, size_t size, const char *a, const char *b);
 
 /* bd_append -- a log that grows by whole lines (one bd_append_printf = whole lines) and can be cut back to a known
- * length on resume. Text reaches the file within about a second of the next line, the disk at bd_append_sync.
+ * length on resume (keep_bytes; -1 = all of it). Text reaches the file within about a second of the next line, the disk at bd_append_sync.
  *   errors   BD_E_FORMAT: the file is shorter than keep_bytes; BD_E_IO */
 typedef struct bd_append bd_append;
 BD_MUST_CHECK bd_status bd_append_open(bd_append **out, const char *path, int64_t keep_bytes);
