@@ -15,9 +15,12 @@ typedef struct {
 } bd_classifier_config;
 
 /* 32x32x1, ten classes: Fashion-MNIST as the UNets see it */
-#define BD_CLASSIFIER_DEFAULT ((bd_classifier_config){.sample_size = 32, .channels = 1, .classes = 10})
+#define BD_CLASSIFIER_DEFAULT \
+    ((bd_classifier_config){.sample_size = 32, .channels = 1, .classes = 10})
 
-typedef struct { int logits, features; } bd_classifier_out;
+typedef struct {
+    int logits, features;
+} bd_classifier_out;
 
 /* bd_classifier_build -- append the classifier to g.
  *   conv 3x3 -> 16, [norm, SiLU, conv 3x3 stride 2 -> 32], [norm, SiLU, conv 3x3 -> 32],

@@ -14,18 +14,18 @@
 /* One parameter. Shapes are those of files: convolution [O,I,KH,KW], linear layer [O,I], vector [C].
  * A weight [O,I,1,1] of the graph belongs to a linear layer unless its layer's name contains "conv". */
 typedef struct {
-    const char *name;   /* diffusers' present names: to_q, to_out.0 ... */
-    int rank;           /* 1, 2 or 4                                    */
+    const char *name; /* diffusers' present names: to_q, to_out.0 ... */
+    int rank;         /* 1, 2 or 4                                    */
     int dim[4];
     size_t first, count; /* floats data[first] .. data[first+count-1]   */
 } bd_param;
 
 typedef struct {
-    int n;              /* parameters, in the order of the graph's PARAM tensors */
+    int n; /* parameters, in the order of the graph's PARAM tensors */
     bd_param *at;
-    float *data;        /* all values; each parameter starts on 64 bytes         */
-    size_t count;       /* values in all, without the gaps: "number of parameters" */
-    size_t bytes;       /* of data                                               */
+    float *data;  /* all values; each parameter starts on 64 bytes         */
+    size_t count; /* values in all, without the gaps: "number of parameters" */
+    size_t bytes; /* of data                                               */
     char *names;
 } bd_params;
 

@@ -15,7 +15,7 @@ typedef struct {
 
 /* |.| is the L2 norm, a ours, r the reference. */
 typedef struct {
-    double output, loss;  /* |a - r| / |r| */
+    double output, loss; /* |a - r| / |r| */
     double loss_value, loss_reference;
     int n_grads;
     bd_parity_grad *grad; /* worst first */

@@ -20,9 +20,9 @@ typedef struct {
     int down_attention[BD_UNET_MAX_BLOCKS]; /* 1 = AttnDownBlock2D, 0 = DownBlock2D              */
     int up_attention[BD_UNET_MAX_BLOCKS];   /* 1 = AttnUpBlock2D, 0 = UpBlock2D                  */
     int mid_attention;                      /* 1, or 0 (add_attention: false)                    */
-    int layers; /* layers_per_block of a down block; up blocks have one more                */
-    int head_dim; /* channels of a head; 0 = one head of all channels (null in the file)      */
-    int groups;   /* of every group norm                                                  */
+    int layers;      /* layers_per_block of a down block; up blocks have one more                */
+    int head_dim;    /* channels of a head; 0 = one head of all channels (null in the file)      */
+    int groups;      /* of every group norm                                                  */
     int attn_groups; /* attn_norm_num_groups of the mid attention; 0 = groups                */
     double eps;
     int downsample_padding; /* 0: one row below and one column right; 1: all around             */

@@ -1,0 +1,149 @@
+"""Write the parity cases under tests/golden/parity with PyTorch and diffusers.
+
+For development only; nothing of the project runs it. Each case holds a model folder, an input, the
+network's output, the loss and all gradients, and in made_with.json the versions that made it.
+
+    python tests/golden/make_cases.py [CASE ...]
+"""
+
+import json
+import pathlib
+import platform
+import sys
+
+import diffusers
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+from safetensors.torch import save_file
+
+ROOT = pathlib.Path(__file__).parent / "parity"
+
+D, A = "DownBlock2D", "AttnDownBlock2D"
+U, AU = "UpBlock2D", "AttnUpBlock2D"
+
+# Small nets that differ in everything the builder can set.
+NETWORKS = {
+    # the settings of a fresh UNet2DModel: symmetric padding, [cos, sin], several heads
+    "heads": dict(sample_size=8, in_channels=1, out_channels=1, layers_per_block=1,
+                  block_out_channels=(16, 24), down_block_types=(D, A), up_block_types=(AU, U),
+                  norm_num_groups=4, norm_eps=1e-5, attention_head_dim=4, downsample_padding=1,
+                  flip_sin_to_cos=True, freq_shift=0),
+    # the settings of ddpm-cifar10-32: asymmetric padding, [sin, cos], shift 1, one head
+    "cifarlike": dict(sample_size=8, in_channels=3, out_channels=3, layers_per_block=2,
+                      block_out_channels=(12, 18), down_block_types=(D, A), up_block_types=(AU, U),
+                      norm_num_groups=3, norm_eps=1e-6, attention_head_dim=None,
+                      downsample_padding=0, flip_sin_to_cos=False, freq_shift=1),
+    # three resolutions, attention in the first block only on the way up, odd numbers of groups,
+    # other channels out than in, no attention in the middle, its own width of the time embedding
+    "uneven": dict(sample_size=12, in_channels=2, out_channels=1, layers_per_block=1,
+                   block_out_channels=(10, 15, 20), down_block_types=(D, A, D),
+                   up_block_types=(U, AU, U), norm_num_groups=5, norm_eps=1e-4,
+                   attention_head_dim=5, downsample_padding=1, flip_sin_to_cos=False,
+                   freq_shift=1, time_embedding_dim=24, add_attention=False),
+    # one block, attention everywhere, one group for the norm in the middle, and a batch of 11:
+    # two tiles, the second filled up
+    "tiles": dict(sample_size=4, in_channels=1, out_channels=1, layers_per_block=2,
+                  block_out_channels=(8,), down_block_types=(A,), up_block_types=(AU,),
+                  norm_num_groups=2, norm_eps=1e-5, attention_head_dim=2, attn_norm_num_groups=1,
+                  downsample_padding=0, flip_sin_to_cos=True, freq_shift=0),
+}
+BATCH = {"tiles": 11}
+
+
+def fresh_model(config, seed):
+    """Weights away from their initial symmetry: norms not 1 and 0, biases not tiny."""
+    torch.manual_seed(seed)
+    model = UNet2DModel(**config).eval()
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.add_(0.1 * torch.randn_like(p) if "norm" in name else 0.02 * torch.randn_like(p))
+    return model
+
+
+def versions():
+    return {"python": platform.python_version(), "torch": torch.__version__,
+            "diffusers": diffusers.__version__, "numpy": np.__version__}
+
+
+def write_json(path, value):
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def network_case(name, config, seed):
+    folder = ROOT / name
+    model = fresh_model(config, seed)
+    model.save_pretrained(folder)
+    n, size = BATCH.get(name, 2), config["sample_size"]
+    sample = torch.randn(n, config["in_channels"], size, size)
+    target = torch.randn(n, config["out_channels"], size, size)
+    timestep = torch.randint(0, 1000, (n,))
+    timestep[0] = 999
+    # gradients in double: the reference is the truth, not another float32 sum
+    exact = model.double()
+    output = exact(sample.double(), timestep).sample
+    loss = torch.nn.functional.mse_loss(output, target.double())
+    loss.backward()
+    case = {"sample": sample, "timestep": timestep, "target": target,
+            "output": output.detach().float(), "loss": loss.detach().float().reshape(1)}
+    for key, p in exact.named_parameters():
+        case["grad." + key] = p.grad.float().contiguous()
+    save_file({k: v.contiguous() for k, v in case.items()}, folder / "case.safetensors")
+    write_json(folder / "made_with.json", versions())
+    print(name, sum(p.numel() for p in model.parameters()), "parameters, loss", float(loss.detach()))
+
+
+# Samplers on the "cifarlike" net with a schedule of 40 steps.
+SCHEDULE = dict(num_train_timesteps=40, beta_start=0.0025, beta_end=0.1)
+SAMPLERS = {
+    "ddpm_large": dict(sampler="ddpm", variance_type="fixed_large", steps=40, clip="none"),
+    "ddpm_clip": dict(sampler="ddpm", variance_type="fixed_small", steps=20, clip="x0"),
+    "ddim_eta": dict(sampler="ddim", eta=0.7, steps=10, clip="none"),
+}
+
+
+def sampler_case(name, spec, seed):
+    folder = ROOT / name
+    folder.mkdir(parents=True, exist_ok=True)
+    model = UNet2DModel.from_pretrained(ROOT / "cifarlike").eval()
+    torch.manual_seed(seed)
+    clip = spec["clip"] == "x0"
+    if spec["sampler"] == "ddpm":
+        scheduler = DDPMScheduler(**SCHEDULE, variance_type=spec["variance_type"], clip_sample=clip)
+    else:
+        scheduler = DDIMScheduler(**SCHEDULE, clip_sample=clip)
+    scheduler.set_timesteps(spec["steps"])
+    timesteps = [int(t) for t in scheduler.timesteps]
+    draws = spec["steps"] - (1 if spec["sampler"] == "ddpm" else 0)
+    init = torch.randn(2, 3, 8, 8)
+    noise = torch.randn(draws, 2, 3, 8, 8)
+    x, left = init.clone(), list(noise)
+    module = sys.modules[type(scheduler).__module__]
+    module.randn_tensor = lambda *a, **k: left.pop(0)
+    with torch.no_grad():
+        for t in timesteps:
+            e = model(x, t).sample
+            extra = {"eta": spec["eta"]} if spec["sampler"] == "ddim" else {}
+            x = scheduler.step(e, t, x, **extra).prev_sample
+    used = draws - len(left)
+    save_file({"init": init, "noise": noise[:used].contiguous(), "final": x.contiguous()},
+              folder / "case.safetensors")
+    write_json(folder / "sampler.json",
+               {"model": "../cifarlike", "timesteps": timesteps, **spec})
+    write_json(folder / "made_with.json", versions())
+    print(name, used, "draws, |final|", float(x.norm()))
+
+
+def main(names):
+    torch.set_num_threads(1)
+    for i, (name, config) in enumerate(NETWORKS.items()):
+        if not names or name in names:
+            network_case(name, config, 100 + i)
+    scheduler = DDPMScheduler(**SCHEDULE, variance_type="fixed_large", clip_sample=False)
+    scheduler.save_pretrained(ROOT / "cifarlike")
+    for i, (name, spec) in enumerate(SAMPLERS.items()):
+        if not names or name in names:
+            sampler_case(name, spec, 200 + i)
+
+
+main(sys.argv[1:])
