@@ -99,20 +99,69 @@ static void hash_bytes(bd_sha256 *h, const char *what, const void *data, size_t 
     if (n) bd_sha256_update(h, data, n);
 }
 
+/* Attributes field by field: a struct may have gaps, whose bytes mean nothing. */
+static void hash_attr(bd_sha256 *h, const bd_node *n) {
+    switch (n->op) {
+    case BD_OP_conv2d:
+    case BD_OP_conv2d_bwd_data:
+    case BD_OP_conv2d_bwd_weight: {
+        const bd_conv_attr *a = &n->attr.conv;
+        const int v[] = {a->kh,       a->kw,         a->stride,   a->pad_top,
+                         a->pad_left, a->pad_bottom, a->pad_right};
+        bd_sha256_update(h, v, sizeof v);
+        break;
+    }
+    case BD_OP_group_norm:
+    case BD_OP_group_norm_bwd: {
+        const int v[] = {n->attr.norm.groups, n->attr.norm.silu};
+        bd_sha256_update(h, v, sizeof v);
+        bd_sha256_update(h, &n->attr.norm.eps, sizeof n->attr.norm.eps);
+        break;
+    }
+    case BD_OP_attention:
+    case BD_OP_attention_bwd: bd_sha256_update(h, &n->attr.attention.heads, sizeof(int)); break;
+    case BD_OP_scale: bd_sha256_update(h, &n->attr.scalar.value, sizeof(float)); break;
+    case BD_OP_slice: bd_sha256_update(h, &n->attr.slice.first, sizeof(int)); break;
+    case BD_OP_time_embedding: {
+        const int v[] = {n->attr.time.flip_sin_to_cos, n->attr.time.freq_shift};
+        bd_sha256_update(h, v, sizeof v);
+        break;
+    }
+    default: break; /* nothing beyond the shapes */
+    }
+}
+
+static void hash_graph(bd_sha256 *h, const bd_graph *g) {
+    for (int i = 0; i < bd_graph_tensor_count(g); i++) {
+        const bd_tensor *t = bd_graph_tensor(g, i);
+        const int v[] = {t->kind, t->type, t->dim[0], t->dim[1], t->dim[2], t->dim[3]};
+        bd_sha256_update(h, v, sizeof v);
+    }
+    for (int i = 0; i < bd_graph_node_count(g); i++) {
+        const bd_node *n = bd_graph_node(g, i);
+        const int op = n->op;
+        bd_sha256_update(h, &op, sizeof op);
+        bd_sha256_update(h, n->in, sizeof n->in);
+        bd_sha256_update(h, n->out, sizeof n->out);
+        hash_attr(h, n);
+    }
+}
+
 /* What the bits depend on beyond the loop's options: network, start values, data, stamps, flips. */
 static bd_status hash_job(char hex[65], const job *j, const bd_batcher_spec *b,
-                          const bd_params *params, const void *config, size_t config_size) {
+                          const bd_params *params) {
     size_t image = (size_t)j->data->h * (size_t)j->data->w * (size_t)j->data->c;
+    const int flip = b->flip;
     char start[65];
     BD_TRY(bd_params_sha256(start, params));
     bd_sha256 *h;
     BD_TRY(bd_sha256_create(&h));
-    hash_bytes(h, "network", config, config_size);
+    hash_graph(h, j->graph);
     hash_bytes(h, "start", start, sizeof start);
     hash_bytes(h, "data", j->data->sha256, sizeof j->data->sha256);
     hash_bytes(h, "rows", b->flags, b->flags ? (size_t)b->n : 0);
     hash_bytes(h, "labels", b->labels, b->labels ? (size_t)b->n * sizeof *b->labels : 0);
-    hash_bytes(h, "flip", &b->flip, sizeof b->flip);
+    hash_bytes(h, "flip", &flip, sizeof flip);
     hash_bytes(h, "coef", b->coef, (size_t)b->T * sizeof *b->coef);
     hash_bytes(h, "trigger", j->trigger, j->trigger ? image * sizeof *j->trigger : 0);
     hash_bytes(h, "target", j->target, j->target ? image * sizeof *j->target : 0);
@@ -183,7 +232,7 @@ bd_status bd_train(bd_loop_result *out, bd_params *params, const bd_train_spec *
     bd_status st = BD_OK;
     BD_TRY_TO(done, st, bd_batcher_create(&j.batcher, &batch));
     BD_TRY_TO(done, st, build_diffusion(&j, spec->unet, spec->loop.tile));
-    BD_TRY_TO(done, st, hash_job(settings, &j, &batch, params, spec->unet, sizeof *spec->unet));
+    BD_TRY_TO(done, st, hash_job(settings, &j, &batch, params));
     st = job_run(out, &j, params, "train", settings, spec->pool, &spec->loop);
 done:
     job_clear(&j);
@@ -227,8 +276,7 @@ bd_status bd_classifier_train(bd_loop_result *out, bd_params *params,
     bd_status st = BD_OK;
     BD_TRY_TO(done, st, bd_batcher_create(&j.batcher, &batch));
     BD_TRY_TO(done, st, build_classifier(&j, spec->classifier, spec->loop.tile));
-    BD_TRY_TO(done, st,
-              hash_job(settings, &j, &batch, params, spec->classifier, sizeof *spec->classifier));
+    BD_TRY_TO(done, st, hash_job(settings, &j, &batch, params));
     st = job_run(out, &j, params, "classifier", settings, spec->pool, &spec->loop);
 done:
     job_clear(&j);
