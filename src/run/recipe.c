@@ -25,16 +25,17 @@ static const char *sampler_names(void) {
 #define BD_LIST(text) text, NULL
 #define BD_FROM(function) NULL, function
 #define IN(kind) (1u << BD_KIND_##kind)
-#define HEAD(section, key, type) #section "." #key, #section, #key, type, offsetof(bd_recipe, section##_##key)
+#define HEAD(section, key, type) \
+#section "." #key, #section, #key, type, offsetof(bd_recipe, section##_##key)
 
 static const bd_field fields[] = {
-#define BD_INT(section, key, def, lo, hi, unit, neutral, kinds, help)                              \
+#define BD_INT(section, key, def, lo, hi, unit, neutral, kinds, help) \
     {HEAD(section, key, BD_FIELD_INT), #def, lo, hi, NULL, NULL, unit, neutral, help, kinds},
-#define BD_REAL(section, key, def, lo, hi, unit, neutral, kinds, help)                             \
+#define BD_REAL(section, key, def, lo, hi, unit, neutral, kinds, help) \
     {HEAD(section, key, BD_FIELD_REAL), #def, lo, hi, NULL, NULL, unit, neutral, help, kinds},
-#define BD_NAME(section, key, def, choices, neutral, kinds, help)                                  \
+#define BD_NAME(section, key, def, choices, neutral, kinds, help) \
     {HEAD(section, key, BD_FIELD_NAME), def, 0, 0, choices, "", neutral, help, kinds},
-#define BD_TEXT(section, key, def, neutral, kinds, help)                                           \
+#define BD_TEXT(section, key, def, neutral, kinds, help) \
     {HEAD(section, key, BD_FIELD_TEXT), def, 0, 0, NULL, NULL, "", neutral, help, kinds},
 #include "run/fields.def"
 #undef BD_INT
@@ -78,7 +79,8 @@ static bd_status find_bare(const bd_field **out, const char *key) {
     }
     if (n == 1) return *out = only, BD_OK;
     if (n > 1)
-        return bd_fail(BD_E_ARG, "key '%s' is in several sections; write it as %s", key, only->name);
+        return bd_fail(BD_E_ARG, "key '%s' is in several sections; write it as %s", key,
+                       only->name);
     const char *near = bd_nearest(key, bare_name, NULL);
     return bd_fail(BD_E_ARG, "unknown key '%s'%s%s%s; 'baddiff keys' lists them", key,
                    near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
@@ -145,8 +147,8 @@ static bd_status set_number(bd_recipe *r, const bd_field *f, const char *text) {
         return BD_OK;
     }
     double v = strtod(text, &end);
-    BD_REQUIRE(end != text && !*end && !(errno && v != 0), BD_E_ARG, "%s = %s: not a number", f->name,
-               *text ? text : "(nothing)");
+    BD_REQUIRE(end != text && !*end && !(errno && v != 0), BD_E_ARG, "%s = %s: not a number",
+               f->name, *text ? text : "(nothing)");
     BD_REQUIRE(v >= f->lo && v <= f->hi, BD_E_ARG, "%s = %s: out of range %g .. %g", f->name, text,
                f->lo, f->hi);
     *(double *)member(r, f) = v;
@@ -154,8 +156,8 @@ static bd_status set_number(bd_recipe *r, const bd_field *f, const char *text) {
 }
 
 bd_status bd_recipe_set(bd_recipe *r, const bd_field *f, const char *text) {
-    BD_REQUIRE(strlen(text) < BD_TEXT_SIZE, BD_E_ARG, "%s: a value has at most %d characters", f->name,
-               BD_TEXT_SIZE - 1);
+    BD_REQUIRE(strlen(text) < BD_TEXT_SIZE, BD_E_ARG, "%s: a value has at most %d characters",
+               f->name, BD_TEXT_SIZE - 1);
     switch (f->type) {
     case BD_FIELD_NAME: return set_name(member(r, f), f, text);
     case BD_FIELD_TEXT: memcpy(member(r, f), text, strlen(text) + 1); return BD_OK;
@@ -196,13 +198,14 @@ void bd_recipe_defaults(bd_recipe *r) {
 
 static bd_status check_training(const char *section, int64_t steps, int64_t epochs, int64_t batch,
                                 int64_t micro_batch, int64_t tile) {
-    BD_REQUIRE(steps > 0 || epochs > 0, BD_E_ARG, "%s.steps and %s.epochs are both 0: set one", section,
-               section);
+    BD_REQUIRE(steps > 0 || epochs > 0, BD_E_ARG, "%s.steps and %s.epochs are both 0: set one",
+               section, section);
     BD_REQUIRE(tile == 1 || tile == 2 || tile == 4 || tile == 8, BD_E_ARG,
                "%s.tile = %" PRId64 ": must be 1, 2, 4 or 8", section, tile);
     int64_t micro = micro_batch ? micro_batch : batch;
-    BD_REQUIRE(batch % micro == 0, BD_E_ARG, "%s.micro_batch = %" PRId64 " does not divide %s.batch = %" PRId64,
-               section, micro, section, batch);
+    BD_REQUIRE(batch % micro == 0, BD_E_ARG,
+               "%s.micro_batch = %" PRId64 " does not divide %s.batch = %" PRId64, section, micro,
+               section, batch);
     BD_REQUIRE(micro % tile == 0, BD_E_ARG,
                "%s.tile = %" PRId64 " does not divide %s.%s = %" PRId64, section, tile, section,
                micro_batch ? "micro_batch" : "batch", micro);
@@ -216,18 +219,19 @@ static bd_status check_attack(const bd_recipe *r) {
                BD_E_ARG, "attack.trigger = none needs attack.clean_rate > 0");
     if (!strcmp(r->attack_mode, "flex")) {
         double sum = r->attack_clean_rate + r->attack_poison_rate;
-        BD_REQUIRE(r->attack_clean_rate > 0 && sum <= 1, BD_E_ARG,
-                   "attack.mode = flex: clean_rate %g + poison_rate %g must be above 0 and at most 1, "
-                   "because the parts are disjoint",
-                   r->attack_clean_rate, r->attack_poison_rate);
+        BD_REQUIRE(
+            r->attack_clean_rate > 0 && sum <= 1, BD_E_ARG,
+            "attack.mode = flex: clean_rate %g + poison_rate %g must be above 0 and at most 1, "
+            "because the parts are disjoint",
+            r->attack_clean_rate, r->attack_poison_rate);
     }
     return BD_OK;
 }
 
 static bd_status check_sampler(const char *section, const char *sampler, int64_t steps, double eta,
                                int64_t T) {
-    BD_REQUIRE(steps <= T, BD_E_ARG, "%s.steps = %" PRId64 " is more than diffusion.T = %" PRId64, section,
-               steps, T);
+    BD_REQUIRE(steps <= T, BD_E_ARG, "%s.steps = %" PRId64 " is more than diffusion.T = %" PRId64,
+               section, steps, T);
     BD_REQUIRE(eta == 0 || !strcmp(sampler, "ddim"), BD_E_ARG,
                "%s.eta = %g is for sampler ddim; %s has none", section, eta, sampler);
     return BD_OK;
@@ -243,14 +247,17 @@ bd_status bd_recipe_check(const bd_recipe *r) {
     BD_REQUIRE((r->diffusion_beta_start == 0) == (r->diffusion_beta_end == 0), BD_E_ARG,
                "diffusion.beta_start and diffusion.beta_end: set both or neither");
     BD_REQUIRE(r->diffusion_beta_start <= r->diffusion_beta_end, BD_E_ARG,
-               "diffusion.beta_start = %g is above diffusion.beta_end = %g", r->diffusion_beta_start,
-               r->diffusion_beta_end);
+               "diffusion.beta_start = %g is above diffusion.beta_end = %g",
+               r->diffusion_beta_start, r->diffusion_beta_end);
     BD_REQUIRE(r->diffusion_beta_end != 0 || r->diffusion_T > 20, BD_E_ARG,
-               "diffusion.T = %" PRId64 ": the scaled schedule needs more than 20 timesteps; set beta_start and "
+               "diffusion.T = %" PRId64
+               ": the scaled schedule needs more than 20 timesteps; set beta_start and "
                "beta_end yourself, or a larger T",
                r->diffusion_T);
-    BD_REQUIRE(r->data_channels != 2, BD_E_ARG, "data.channels = 2: must be 1 (grey) or 3 (colour)");
+    BD_REQUIRE(r->data_channels != 2, BD_E_ARG,
+               "data.channels = 2: must be 1 (grey) or 3 (colour)");
     BD_TRY(check_attack(r));
-    BD_TRY(check_sampler("sample", r->sample_sampler, r->sample_steps, r->sample_eta, r->diffusion_T));
+    BD_TRY(
+        check_sampler("sample", r->sample_sampler, r->sample_steps, r->sample_eta, r->diffusion_T));
     return check_sampler("clean", r->clean_sampler, r->clean_steps, r->clean_eta, r->diffusion_T);
 }

@@ -2,6 +2,7 @@
 #ifndef BD_RUN_RECIPE_H
 #define BD_RUN_RECIPE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -22,7 +23,8 @@ const char *bd_stage_kind_name(bd_stage_kind kind);
 typedef struct {
 #define BD_INT(section, key, def, lo, hi, unit, neutral, kinds, help) int64_t section##_##key;
 #define BD_REAL(section, key, def, lo, hi, unit, neutral, kinds, help) double section##_##key;
-#define BD_NAME(section, key, def, choices, neutral, kinds, help) char section##_##key[BD_TEXT_SIZE];
+#define BD_NAME(section, key, def, choices, neutral, kinds, help) \
+    char section##_##key[BD_TEXT_SIZE];
 #define BD_TEXT(section, key, def, neutral, kinds, help) char section##_##key[BD_TEXT_SIZE];
 #include "run/fields.def"
 #undef BD_INT
@@ -37,10 +39,10 @@ typedef struct {
     const char *name; /* "attack.poison_rate"                                          */
     const char *section, *key;
     bd_field_type type;
-    size_t offset; /* of the member in bd_recipe                                    */
+    size_t offset;        /* of the member in bd_recipe                                    */
     const char *fallback; /* default, as text                                              */
     double lo, hi;
-    const char *list;          /* "a, b, c" of a BD_FIELD_NAME: either this ...               */
+    const char *list;           /* "a, b, c" of a BD_FIELD_NAME: either this ...               */
     const char *(*names)(void); /* ... or what this returns                                    */
     const char *unit, *neutral, *help;
     unsigned kinds; /* bit k: stages of kind k depend on it                          */
