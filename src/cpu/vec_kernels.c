@@ -1,0 +1,535 @@
+/* Vector kernels, compiled once per instruction set with BD_ISA = avx512 | avx2 | base (see vec.h).
+ * Loops over LANES floats with explicit fma; the compiler turns each into one or two vector instructions.
+ * speed: docs/speed.md */
+#include "cpu/vec.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mathfn.h"
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#ifndef BD_ISA
+#define BD_ISA base
+#endif
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define TEXT_(a) #a
+#define TEXT(a) TEXT_(a)
+
+enum { LANES = 16, CHUNK = 64 /* pixels summed in float before they go to a double */ };
+
+static inline float fma_(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+static inline float sigmoid(float x) { return 1.0f / (1.0f + bd_expf(-x)); }
+
+/* --- elementwise --- */
+
+static void add(float *y, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = a[i] + b[i];
+}
+
+static void scale(float *y, const float *x, float k, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = k * x[i];
+}
+
+static void silu(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = x[i] * sigmoid(x[i]);
+}
+
+/* d/dx x s(x) = s + x s (1 - s) */
+static inline float silu_slope(float x)
+{
+    float s = sigmoid(x);
+    return fma_(x * s, 1.0f - s, s);
+}
+
+static void silu_bwd(float *dx, const float *dy, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) dx[i] = dy[i] * silu_slope(x[i]);
+}
+
+static void scaled_diff(float *y, const float *a, const float *b, float k, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = k * (a[i] - b[i]);
+}
+
+static void combine(float *y, const float *a, float ka, const float *b, float kb, const float *c, float kc,
+                    size_t n)
+{
+    if (c)
+        for (size_t i = 0; i < n; i++) y[i] = fma_(kc, c[i], fma_(kb, b[i], ka * a[i]));
+    else
+        for (size_t i = 0; i < n; i++) y[i] = fma_(kb, b[i], ka * a[i]);
+}
+
+static void clamp(float *y, float lo, float hi, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float v = y[i] < lo ? lo : y[i]; /* NaN stays NaN */
+        y[i] = v > hi ? hi : v;
+    }
+}
+
+static void adam(float *restrict p, float *restrict m, float *restrict v, const float *restrict g, size_t n,
+                 float gscale, float b1, float b2, float k1, float k2, float eps)
+{
+    float c1 = 1.0f - b1, c2 = 1.0f - b2;
+    for (size_t i = 0; i < n; i++) {
+        float d = g[i] * gscale;
+        float mi = fma_(c1, d, b1 * m[i]);
+        float vi = fma_(c2 * d, d, b2 * v[i]);
+        m[i] = mi;
+        v[i] = vi;
+        p[i] -= k1 * mi / fma_(__builtin_sqrtf(vi), k2, eps);
+    }
+}
+
+/* --- reductions --- */
+
+/* Pairwise sum of LANES floats in double. */
+static double lane_sum(const float *acc)
+{
+    double s[LANES];
+    for (int l = 0; l < LANES; l++) s[l] = acc[l];
+    for (int step = LANES / 2; step; step /= 2)
+        for (int l = 0; l < step; l++) s[l] += s[l + step];
+    return s[0];
+}
+
+/* One float accumulator a lane over blocks of 64 vectors, blocks added in double. */
+#define REDUCE(n, term)                                             \
+    double total = 0;                                               \
+    size_t i = 0;                                                   \
+    while (i + LANES <= (n)) {                                      \
+        float acc[LANES] = {0};                                     \
+        for (int b = 0; b < CHUNK && i + LANES <= (n); b++, i += LANES) \
+            for (int l = 0; l < LANES; l++) {                       \
+                float d = term(i + (size_t)l);                      \
+                acc[l] = fma_(d, d, acc[l]);                        \
+            }                                                       \
+        total += lane_sum(acc);                                     \
+    }                                                               \
+    for (; i < (n); i++) {                                          \
+        double d = term(i);                                         \
+        total += d * d;                                             \
+    }                                                               \
+    return total
+
+static double sum_sq_diff(const float *a, const float *b, size_t n)
+{
+#define TERM(j) (a[j] - b[j])
+    REDUCE(n, TERM);
+#undef TERM
+}
+
+static double sum_sq(const float *a, size_t n)
+{
+#define TERM(j) (a[j])
+    REDUCE(n, TERM);
+#undef TERM
+}
+
+/* sum[c] = sum over hw of x[hw,c]: float over CHUNK pixels, then double. */
+static void channel_sums(double *sum, const float *x, int hw, int c)
+{
+    for (int j = 0; j < c; j++) sum[j] = 0;
+    for (int p0 = 0; p0 < hw; p0 += CHUNK) {
+        int p1 = p0 + CHUNK < hw ? p0 + CHUNK : hw;
+        int j = 0;
+        for (; j + LANES <= c; j += LANES) {
+            float acc[LANES] = {0};
+            for (int p = p0; p < p1; p++) {
+                const float *row = x + (size_t)p * (size_t)c + j;
+                for (int l = 0; l < LANES; l++) acc[l] += row[l];
+            }
+            for (int l = 0; l < LANES; l++) sum[j + l] += acc[l];
+        }
+        for (; j < c; j++) {
+            float acc = 0;
+            for (int p = p0; p < p1; p++) acc += x[(size_t)p * (size_t)c + (size_t)j];
+            sum[j] += acc;
+        }
+    }
+}
+
+static void sum_hw(float *y, const float *x, float k, int n, int hw, int c, double *scratch)
+{
+    for (int i = 0; i < n; i++) {
+        channel_sums(scratch, x + (size_t)i * (size_t)hw * (size_t)c, hw, c);
+        for (int j = 0; j < c; j++) y[(size_t)i * (size_t)c + (size_t)j] = (float)(k * scratch[j]);
+    }
+}
+
+static void add_channel(float *y, const float *x, const float *v, int n, int hw, int c)
+{
+    for (int i = 0; i < n; i++, v += c)
+        for (int p = 0; p < hw; p++, x += c, y += c)
+            for (int j = 0; j < c; j++) y[j] = x[j] + v[j];
+}
+
+/* --- group norm --- */
+
+/* sq[c] = sum over hw of (x[hw,c] - shift[c])^2 */
+static void channel_squares(double *sq, const float *x, const float *shift, int hw, int c)
+{
+    for (int j = 0; j < c; j++) sq[j] = 0;
+    for (int p0 = 0; p0 < hw; p0 += CHUNK) {
+        int p1 = p0 + CHUNK < hw ? p0 + CHUNK : hw;
+        int j = 0;
+        for (; j + LANES <= c; j += LANES) {
+            float acc[LANES] = {0};
+            for (int p = p0; p < p1; p++) {
+                const float *row = x + (size_t)p * (size_t)c + j;
+                for (int l = 0; l < LANES; l++) {
+                    float d = row[l] - shift[j + l];
+                    acc[l] = fma_(d, d, acc[l]);
+                }
+            }
+            for (int l = 0; l < LANES; l++) sq[j + l] += acc[l];
+        }
+        for (; j < c; j++) {
+            float acc = 0;
+            for (int p = p0; p < p1; p++) {
+                float d = x[(size_t)p * (size_t)c + (size_t)j] - shift[j];
+                acc = fma_(d, d, acc);
+            }
+            sq[j] += acc;
+        }
+    }
+}
+
+/* Mean and 1/sqrt(var + eps) of each group of one image; shift[c] = mean - v[c] as scratch. */
+static void group_stats(float *mean, float *rstd, const float *x, const float *v, const bd_vec_norm *s,
+                        double *sum, float *shift)
+{
+    int per = s->c / s->groups;
+    double count = (double)s->hw * per;
+    channel_sums(sum, x, s->hw, s->c);
+    for (int g = 0; g < s->groups; g++) {
+        double m = 0;
+        for (int j = g * per; j < (g + 1) * per; j++) m += sum[j] + (v ? (double)s->hw * v[j] : 0);
+        mean[g] = (float)(m / count);
+        for (int j = g * per; j < (g + 1) * per; j++) shift[j] = mean[g] - (v ? v[j] : 0);
+    }
+    channel_squares(sum, x, shift, s->hw, s->c);
+    for (int g = 0; g < s->groups; g++) {
+        double q = 0;
+        for (int j = g * per; j < (g + 1) * per; j++) q += sum[j];
+        rstd[g] = (float)(1.0 / sqrt(q / count + (double)s->eps));
+    }
+}
+
+static void group_norm(float *y, float *mean, float *rstd, const float *x, const float *gamma, const float *beta,
+                       const float *v, const bd_vec_norm *s, double *scratch)
+{
+    int c = s->c, per = c / s->groups;
+    size_t image = (size_t)s->hw * (size_t)c;
+    float *a = (float *)(scratch + c), *b = a + c; /* y = a x + b */
+    for (int n = 0; n < s->n; n++) {
+        const float *vn = v ? v + (size_t)n * (size_t)c : NULL;
+        group_stats(mean, rstd, x, vn, s, scratch, b);
+        for (int j = 0; j < c; j++) {
+            a[j] = rstd[j / per] * gamma[j];
+            b[j] = fma_(-b[j], a[j], beta[j]);
+        }
+        for (int p = 0; p < s->hw; p++) {
+            const float *xp = x + (size_t)p * (size_t)c;
+            float *yp = y + (size_t)p * (size_t)c;
+            if (s->silu)
+                for (int j = 0; j < c; j++) {
+                    float u = fma_(xp[j], a[j], b[j]);
+                    yp[j] = u * sigmoid(u);
+                }
+            else
+                for (int j = 0; j < c; j++) yp[j] = fma_(xp[j], a[j], b[j]);
+        }
+        x += image;
+        y += image;
+        mean += s->groups;
+        rstd += s->groups;
+    }
+}
+
+/* dz = dy act'(u) into dx, and per channel sum dz, sum dz xhat over one image.
+ * xhat = x r + o (r = rstd, o = (v - mean) rstd), u = gamma xhat + beta. */
+static void norm_bwd_sums(double *sum_dz, double *sum_dzx, float *dx, const float *dy, const float *x,
+                          const float *r, const float *o, const float *gamma, const float *beta, int hw, int c,
+                          bool act)
+{
+    for (int j = 0; j < c; j++) sum_dz[j] = sum_dzx[j] = 0;
+    for (int p0 = 0; p0 < hw; p0 += CHUNK) {
+        int p1 = p0 + CHUNK < hw ? p0 + CHUNK : hw;
+        for (int j0 = 0; j0 < c; j0 += LANES) {
+            int w = c - j0 < LANES ? c - j0 : LANES;
+            float acc[LANES] = {0}, accx[LANES] = {0};
+            const float *rj = r + j0, *oj = o + j0, *gj = gamma + j0, *bj = beta + j0;
+            for (int p = p0; p < p1; p++) {
+                size_t at = (size_t)p * (size_t)c + (size_t)j0;
+#define LANE(l)                                                          \
+    {                                                                    \
+        float xh = fma_(x[at + (size_t)(l)], rj[l], oj[l]);              \
+        float dz = dy[at + (size_t)(l)];                                 \
+        if (act) dz *= silu_slope(fma_(gj[l], xh, bj[l]));               \
+        dx[at + (size_t)(l)] = dz;                                       \
+        acc[l] += dz;                                                    \
+        accx[l] = fma_(dz, xh, accx[l]);                                 \
+    }
+                if (w == LANES)
+                    for (int l = 0; l < LANES; l++) LANE(l)
+                else
+                    for (int l = 0; l < w; l++) LANE(l)
+#undef LANE
+            }
+            for (int l = 0; l < w; l++) {
+                sum_dz[j0 + l] += acc[l];
+                sum_dzx[j0 + l] += accx[l];
+            }
+        }
+    }
+}
+
+static void group_norm_bwd(float *dx, float *dgamma, float *dbeta, const float *dy, const float *x,
+                           const float *mean, const float *rstd, const float *gamma, const float *beta,
+                           const float *v, const bd_vec_norm *s, double *scratch)
+{
+    int c = s->c, per = c / s->groups;
+    size_t image = (size_t)s->hw * (size_t)c;
+    double *sum_dz = scratch, *sum_dzx = scratch + c, *dg = scratch + 2 * c, *db = scratch + 3 * c;
+    float *r = (float *)(scratch + 4 * c), *o = r + c, *k1 = o + c, *k0 = k1 + c;
+    for (int j = 0; j < c; j++) dg[j] = db[j] = 0;
+    for (int n = 0; n < s->n; n++) {
+        const float *vn = v ? v + (size_t)n * (size_t)c : NULL;
+        for (int j = 0; j < c; j++) {
+            r[j] = rstd[j / per];
+            o[j] = ((vn ? vn[j] : 0) - mean[j / per]) * r[j];
+        }
+        norm_bwd_sums(sum_dz, sum_dzx, dx, dy, x, r, o, gamma, beta, s->hw, c, s->silu);
+        double count = (double)s->hw * per;
+        for (int g = 0; g < s->groups; g++) {
+            double m = 0, mx = 0;
+            for (int j = g * per; j < (g + 1) * per; j++) {
+                m += sum_dz[j] * gamma[j];
+                mx += sum_dzx[j] * gamma[j];
+            }
+            /* dx = rstd (gamma dz - m/count - xhat mx/count), xhat = r x + o */
+            for (int j = g * per; j < (g + 1) * per; j++) {
+                k1[j] = (float)(-(double)r[j] * r[j] * mx / count);
+                k0[j] = (float)(-(double)r[j] * (m + o[j] * mx) / count);
+                dg[j] += sum_dzx[j];
+                db[j] += sum_dz[j];
+                r[j] *= gamma[j];
+            }
+        }
+        for (int p = 0; p < s->hw; p++) {
+            const float *xp = x + (size_t)p * (size_t)c;
+            float *dp = dx + (size_t)p * (size_t)c;
+            for (int j = 0; j < c; j++) dp[j] = fma_(r[j], dp[j], fma_(k1[j], xp[j], k0[j]));
+        }
+        x += image;
+        dx += image;
+        dy += image;
+        mean += s->groups;
+        rstd += s->groups;
+    }
+    for (int j = 0; j < c; j++) {
+        if (dgamma) dgamma[j] = (float)dg[j];
+        if (dbeta) dbeta[j] = (float)db[j];
+    }
+}
+
+/* --- resampling --- */
+
+static void upsample2(float *y, const float *x, int n, int h, int w, int c)
+{
+    size_t px = (size_t)c * sizeof(float), row = 2 * (size_t)w * (size_t)c;
+    for (int i = 0; i < n * h; i++, y += 2 * row) {
+        for (int j = 0; j < w; j++, x += c) {
+            memcpy(y + (size_t)(2 * j) * (size_t)c, x, px);
+            memcpy(y + (size_t)(2 * j + 1) * (size_t)c, x, px);
+        }
+        memcpy(y + row, y, row * sizeof(float));
+    }
+}
+
+static void upsample2_bwd(float *dx, const float *dy, int n, int h, int w, int c)
+{
+    size_t row = 2 * (size_t)w * (size_t)c;
+    for (int i = 0; i < n * h; i++, dy += 2 * row)
+        for (int j = 0; j < w; j++, dx += c) {
+            const float *a = dy + (size_t)(2 * j) * (size_t)c, *b = a + row;
+            for (int k = 0; k < c; k++) dx[k] = (a[k] + a[k + c]) + (b[k] + b[k + c]);
+        }
+}
+
+/* --- small matrix products of attention --- */
+
+typedef float v16 __attribute__((vector_size(64)));
+
+static inline v16 load16(const float *p)
+{
+    v16 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* c + a b in every lane, fused */
+static inline v16 fma16(float a, v16 b, v16 c)
+{
+#if defined(__AVX512F__)
+    return (v16)_mm512_fmadd_ps(_mm512_set1_ps(a), (__m512)b, (__m512)c);
+#elif defined(__AVX2__)
+    union {
+        v16 v;
+        __m256 h[2];
+    } x = {.v = b}, y = {.v = c};
+    __m256 s = _mm256_set1_ps(a);
+    y.h[0] = _mm256_fmadd_ps(s, x.h[0], y.h[0]);
+    y.h[1] = _mm256_fmadd_ps(s, x.h[1], y.h[1]);
+    return y.v;
+#else
+    v16 r;
+    for (int l = 0; l < LANES; l++) r[l] = fma_(a, b[l], c[l]);
+    return r;
+#endif
+}
+
+/* ROWS x (16 COLS) block of c held in registers while k runs: the sum over k is one chain in order. */
+#define GEMM_BLOCK(ROWS, COLS)                                                                      \
+    static inline void gemm_##ROWS##x##COLS(float *c, int ldc, const float *a, int lda, const float *b, \
+                                            int ldb, int k, bool accumulate)                        \
+    {                                                                                               \
+        v16 acc[ROWS][COLS];                                                                        \
+        for (int i = 0; i < ROWS; i++)                                                              \
+            for (int j = 0; j < COLS; j++)                                                          \
+                acc[i][j] = accumulate ? load16(c + (size_t)i * (size_t)ldc + 16 * j) : (v16){0};   \
+        for (int p = 0; p < k; p++) {                                                               \
+            v16 bv[COLS];                                                                           \
+            for (int j = 0; j < COLS; j++) bv[j] = load16(b + (size_t)p * (size_t)ldb + 16 * j);    \
+            for (int i = 0; i < ROWS; i++)                                                          \
+                for (int j = 0; j < COLS; j++)                                                      \
+                    acc[i][j] = fma16(a[(size_t)i * (size_t)lda + (size_t)p], bv[j], acc[i][j]);    \
+        }                                                                                           \
+        for (int i = 0; i < ROWS; i++)                                                              \
+            for (int j = 0; j < COLS; j++)                                                          \
+                memcpy(c + (size_t)i * (size_t)ldc + 16 * j, &acc[i][j], sizeof(v16));              \
+    }
+GEMM_BLOCK(6, 2)
+GEMM_BLOCK(1, 2)
+GEMM_BLOCK(6, 1)
+GEMM_BLOCK(1, 1)
+
+static void gemm(float *c, int ldc, const float *a, int lda, const float *b, int ldb, int m, int n, int k,
+                 bool accumulate)
+{
+    int j = 0;
+    for (; j + 32 <= n; j += 32) {
+        int i = 0;
+        for (; i + 6 <= m; i += 6)
+            gemm_6x2(c + (size_t)i * (size_t)ldc + j, ldc, a + (size_t)i * (size_t)lda, lda, b + j, ldb, k,
+                     accumulate);
+        for (; i < m; i++)
+            gemm_1x2(c + (size_t)i * (size_t)ldc + j, ldc, a + (size_t)i * (size_t)lda, lda, b + j, ldb, k,
+                     accumulate);
+    }
+    for (; j + 16 <= n; j += 16) {
+        int i = 0;
+        for (; i + 6 <= m; i += 6)
+            gemm_6x1(c + (size_t)i * (size_t)ldc + j, ldc, a + (size_t)i * (size_t)lda, lda, b + j, ldb, k,
+                     accumulate);
+        for (; i < m; i++)
+            gemm_1x1(c + (size_t)i * (size_t)ldc + j, ldc, a + (size_t)i * (size_t)lda, lda, b + j, ldb, k,
+                     accumulate);
+    }
+    for (; j < n; j++)
+        for (int i = 0; i < m; i++) {
+            float s = accumulate ? c[(size_t)i * (size_t)ldc + (size_t)j] : 0;
+            for (int p = 0; p < k; p++)
+                s = fma_(a[(size_t)i * (size_t)lda + (size_t)p], b[(size_t)p * (size_t)ldb + (size_t)j], s);
+            c[(size_t)i * (size_t)ldc + (size_t)j] = s;
+        }
+}
+
+static void transpose(float *y, int ldy, const float *x, int ldx, int rows, int cols)
+{
+    for (int i0 = 0; i0 < rows; i0 += LANES)
+        for (int j = 0; j < cols; j++)
+            for (int i = i0; i < rows && i < i0 + LANES; i++)
+                y[(size_t)j * (size_t)ldy + (size_t)i] = x[(size_t)i * (size_t)ldx + (size_t)j];
+}
+
+/* Largest element, in LANES running maxima. */
+static float row_max(const float *p, int n)
+{
+    float best = p[0];
+    int i = 0;
+    if (n >= LANES) {
+        float m[LANES];
+        for (int l = 0; l < LANES; l++) m[l] = p[l];
+        for (i = LANES; i + LANES <= n; i += LANES)
+            for (int l = 0; l < LANES; l++) m[l] = p[i + l] > m[l] ? p[i + l] : m[l];
+        for (int l = 0; l < LANES; l++) best = m[l] > best ? m[l] : best;
+    }
+    for (; i < n; i++) best = p[i] > best ? p[i] : best;
+    return best;
+}
+
+/* sum_j p[j] (q ? q[j] : 1) in LANES chains, then pairwise. */
+static float row_dot(const float *p, const float *q, int n)
+{
+    float acc[LANES] = {0};
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++) acc[l] = q ? fma_(p[i + l], q[i + l], acc[l]) : acc[l] + p[i + l];
+    double s = lane_sum(acc);
+    for (; i < n; i++) s += q ? (double)p[i] * q[i] : (double)p[i];
+    return (float)s;
+}
+
+static void softmax(float *p, int rows, int cols, float k)
+{
+    for (int r = 0; r < rows; r++, p += cols) {
+        float top = row_max(p, cols);
+        for (int j = 0; j < cols; j++) p[j] = bd_expf(k * (p[j] - top));
+        float inv = 1.0f / row_dot(p, NULL, cols);
+        for (int j = 0; j < cols; j++) p[j] *= inv;
+    }
+}
+
+static void softmax_bwd(float *dp, const float *p, int rows, int cols, float k)
+{
+    for (int r = 0; r < rows; r++, p += cols, dp += cols) {
+        float dot = row_dot(p, dp, cols);
+        for (int j = 0; j < cols; j++) dp[j] = k * p[j] * (dp[j] - dot);
+    }
+}
+
+extern const bd_vec JOIN(bd_vec_, BD_ISA);
+const bd_vec JOIN(bd_vec_, BD_ISA) = {
+    .isa = TEXT(BD_ISA),
+    .group_norm = group_norm,
+    .group_norm_bwd = group_norm_bwd,
+    .add = add,
+    .scale = scale,
+    .silu = silu,
+    .silu_bwd = silu_bwd,
+    .add_channel = add_channel,
+    .sum_hw = sum_hw,
+    .upsample2 = upsample2,
+    .upsample2_bwd = upsample2_bwd,
+    .gemm = gemm,
+    .transpose = transpose,
+    .softmax = softmax,
+    .softmax_bwd = softmax_bwd,
+    .sum_sq_diff = sum_sq_diff,
+    .sum_sq = sum_sq,
+    .scaled_diff = scaled_diff,
+    .combine = combine,
+    .clamp = clamp,
+    .adam = adam,
+};
