@@ -12,6 +12,10 @@
 #include <immintrin.h>
 #endif
 
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wpsabi" /* v16 never crosses a call that is not inlined */
+#endif
+
 #ifndef BD_ISA
 #define BD_ISA base
 #endif
@@ -102,38 +106,29 @@ static double lane_sum(const float *acc)
     return s[0];
 }
 
-/* One float accumulator a lane over blocks of 64 vectors, blocks added in double. */
-#define REDUCE(n, term)                                             \
-    double total = 0;                                               \
-    size_t i = 0;                                                   \
-    while (i + LANES <= (n)) {                                      \
-        float acc[LANES] = {0};                                     \
-        for (int b = 0; b < CHUNK && i + LANES <= (n); b++, i += LANES) \
-            for (int l = 0; l < LANES; l++) {                       \
-                float d = term(i + (size_t)l);                      \
-                acc[l] = fma_(d, d, acc[l]);                        \
-            }                                                       \
-        total += lane_sum(acc);                                     \
-    }                                                               \
-    for (; i < (n); i++) {                                          \
-        double d = term(i);                                         \
-        total += d * d;                                             \
-    }                                                               \
-    return total
-
-static double sum_sq_diff(const float *a, const float *b, size_t n)
+/* sum (a - b)^2, b may be NULL: one float accumulator a lane over CHUNK vectors, chunks added in double. */
+static inline double square_sum(const float *a, const float *b, size_t n)
 {
-#define TERM(j) (a[j] - b[j])
-    REDUCE(n, TERM);
-#undef TERM
+    double total = 0;
+    size_t i = 0;
+    while (i + LANES <= n) {
+        float acc[LANES] = {0};
+        for (int k = 0; k < CHUNK && i + LANES <= n; k++, i += LANES)
+            for (int l = 0; l < LANES; l++) {
+                float d = b ? a[i + (size_t)l] - b[i + (size_t)l] : a[i + (size_t)l];
+                acc[l] = fma_(d, d, acc[l]);
+            }
+        total += lane_sum(acc);
+    }
+    for (; i < n; i++) {
+        float d = b ? a[i] - b[i] : a[i];
+        total += (double)d * d;
+    }
+    return total;
 }
 
-static double sum_sq(const float *a, size_t n)
-{
-#define TERM(j) (a[j])
-    REDUCE(n, TERM);
-#undef TERM
-}
+static double sum_sq_diff(const float *a, const float *b, size_t n) { return square_sum(a, b, n); }
+static double sum_sq(const float *a, size_t n) { return square_sum(a, NULL, n); }
 
 /* sum[c] = sum over hw of x[hw,c]: float over CHUNK pixels, then double. */
 static void channel_sums(double *sum, const float *x, int hw, int c)
@@ -371,7 +366,7 @@ static void upsample2_bwd(float *dx, const float *dy, int n, int h, int w, int c
 
 typedef float v16 __attribute__((vector_size(64)));
 
-static inline v16 load16(const float *p)
+static inline __attribute__((always_inline)) v16 load16(const float *p)
 {
     v16 v;
     memcpy(&v, p, sizeof v);
@@ -379,7 +374,7 @@ static inline v16 load16(const float *p)
 }
 
 /* c + a b in every lane, fused */
-static inline v16 fma16(float a, v16 b, v16 c)
+static inline __attribute__((always_inline)) v16 fma16(float a, v16 b, v16 c)
 {
 #if defined(__AVX512F__)
     return (v16)_mm512_fmadd_ps(_mm512_set1_ps(a), (__m512)b, (__m512)c);
