@@ -41,26 +41,24 @@ static dnnl_status_t engine_status;
 
 static void make_engine(void) { engine_status = dnnl_engine_create(&engine, dnnl_cpu, 0); }
 
-static bd_status need_engine(void)
-{
+static bd_status need_engine(void) {
     pthread_once(&engine_once, make_engine);
     BD_REQUIRE(engine_status == dnnl_success, BD_E_DEVICE, "oneDNN: no CPU engine (status %d)",
                (int)engine_status);
     return BD_OK;
 }
 
-static bd_status check(dnnl_status_t st, const char *what)
-{
+static bd_status check(dnnl_status_t st, const char *what) {
     BD_REQUIRE(st != dnnl_out_of_memory, BD_E_MEMORY, "oneDNN: out of memory in %s", what);
     BD_REQUIRE(st == dnnl_success, BD_E_DEVICE, "oneDNN: %s failed with status %d", what, (int)st);
     return BD_OK;
 }
 
-static md_ref md_create(int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
-{
+static md_ref md_create(int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag) {
 #if DNNL_VERSION_MAJOR >= 3
     md_ref md = NULL;
-    return dnnl_memory_desc_create_with_tag(&md, rank, dims, dnnl_f32, tag) == dnnl_success ? md : NULL;
+    return dnnl_memory_desc_create_with_tag(&md, rank, dims, dnnl_f32, tag) == dnnl_success ? md
+                                                                                            : NULL;
 #else
     md_ref md = malloc(sizeof *md);
     if (md && dnnl_memory_desc_init_by_tag(md, rank, dims, dnnl_f32, tag) != dnnl_success) {
@@ -71,8 +69,7 @@ static md_ref md_create(int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
 #endif
 }
 
-static void md_destroy(md_ref md)
-{
+static void md_destroy(md_ref md) {
     if (!md) return;
 #if DNNL_VERSION_MAJOR >= 3
     dnnl_memory_desc_destroy(md);
@@ -83,14 +80,13 @@ static void md_destroy(md_ref md)
 
 static size_t md_size(md_const md) { return md ? dnnl_memory_desc_get_size(md) : 0; }
 
-static md_const weights_md(const bd_conv *c)
-{
+static md_const weights_md(const bd_conv *c) {
     return dnnl_primitive_desc_query_md(
-        c->pd, c->dir == BD_CONV_BWD_WEIGHT ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
+        c->pd, c->dir == BD_CONV_BWD_WEIGHT ? dnnl_query_diff_weights_md : dnnl_query_weights_md,
+        0);
 }
 
-static bd_status describe(bd_conv *c, md_ref *any)
-{
+static bd_status describe(bd_conv *c, md_ref *any) {
     const bd_conv_shape *s = &c->s;
     const dnnl_dims_t xd = {s->n, s->i, s->h, s->w}, yd = {s->n, s->o, s->oh, s->ow},
                       wd = {s->o, s->i, s->attr.kh, s->attr.kw}, bd = {s->o};
@@ -105,16 +101,15 @@ static bd_status describe(bd_conv *c, md_ref *any)
 
 #if DNNL_VERSION_MAJOR >= 3
 static dnnl_status_t make_pd(dnnl_primitive_desc_t *pd, bd_conv *c, bd_conv_dir dir, md_ref w,
-                             dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint)
-{
+                             dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint) {
     const bd_conv_attr *a = &c->s.attr;
     const dnnl_dims_t st = {a->stride, a->stride}, dil = {0, 0}, pl = {a->pad_top, a->pad_left},
                       pr = {a->pad_bottom, a->pad_right};
     md_ref b = c->s.bias ? c->b : NULL;
     if (dir == BD_CONV_FWD)
         return dnnl_convolution_forward_primitive_desc_create(pd, engine, dnnl_forward_training,
-                                                              dnnl_convolution_direct, c->x, w, b, c->y, st,
-                                                              dil, pl, pr, attr);
+                                                              dnnl_convolution_direct, c->x, w, b,
+                                                              c->y, st, dil, pl, pr, attr);
     if (dir == BD_CONV_BWD_DATA)
         return dnnl_convolution_backward_data_primitive_desc_create(
             pd, engine, dnnl_convolution_direct, c->x, w, c->y, st, dil, pl, pr, hint, attr);
@@ -123,8 +118,7 @@ static dnnl_status_t make_pd(dnnl_primitive_desc_t *pd, bd_conv *c, bd_conv_dir 
 }
 #else
 static dnnl_status_t make_pd(dnnl_primitive_desc_t *pd, bd_conv *c, bd_conv_dir dir, md_ref w,
-                             dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint)
-{
+                             dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint) {
     const bd_conv_attr *a = &c->s.attr;
     const dnnl_dims_t st = {a->stride, a->stride}, dil = {0, 0}, pl = {a->pad_top, a->pad_left},
                       pr = {a->pad_bottom, a->pad_right};
@@ -132,23 +126,23 @@ static dnnl_status_t make_pd(dnnl_primitive_desc_t *pd, bd_conv *c, bd_conv_dir 
     dnnl_convolution_desc_t d;
     dnnl_status_t e;
     if (dir == BD_CONV_FWD)
-        e = dnnl_dilated_convolution_forward_desc_init(&d, dnnl_forward_training, dnnl_convolution_direct, c->x, w,
-                                                       b, c->y, st, dil, pl, pr);
+        e = dnnl_dilated_convolution_forward_desc_init(
+            &d, dnnl_forward_training, dnnl_convolution_direct, c->x, w, b, c->y, st, dil, pl, pr);
     else if (dir == BD_CONV_BWD_DATA)
-        e = dnnl_dilated_convolution_backward_data_desc_init(&d, dnnl_convolution_direct, c->x, w, c->y, st, dil,
-                                                             pl, pr);
+        e = dnnl_dilated_convolution_backward_data_desc_init(&d, dnnl_convolution_direct, c->x, w,
+                                                             c->y, st, dil, pl, pr);
     else
-        e = dnnl_dilated_convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, c->x, w, b, c->y, st,
-                                                                dil, pl, pr);
+        e = dnnl_dilated_convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, c->x,
+                                                                w, b, c->y, st, dil, pl, pr);
     return e == dnnl_success ? dnnl_primitive_desc_create(pd, &d, attr, engine, hint) : e;
 }
 #endif
 
 /* The added tensor comes in as a binary post-op: y = conv + z, z stays readable. */
-static dnnl_status_t make_attr(dnnl_primitive_attr_t *attr, const bd_conv *c)
-{
+static dnnl_status_t make_attr(dnnl_primitive_attr_t *attr, const bd_conv *c) {
     dnnl_status_t e = dnnl_primitive_attr_create(attr);
-    if (e == dnnl_success) e = dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
+    if (e == dnnl_success)
+        e = dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
     if (e != dnnl_success || !c->s.add || c->dir != BD_CONV_FWD) return e;
     dnnl_post_ops_t ops;
     e = dnnl_post_ops_create(&ops);
@@ -159,18 +153,17 @@ static dnnl_status_t make_attr(dnnl_primitive_attr_t *attr, const bd_conv *c)
     return e;
 }
 
-static bd_status make_reorder(dnnl_primitive_t *out, md_const from, md_const to)
-{
+static bd_status make_reorder(dnnl_primitive_t *out, md_const from, md_const to) {
     *out = NULL;
     dnnl_primitive_desc_t pd;
-    BD_TRY(check(dnnl_reorder_primitive_desc_create(&pd, from, engine, to, engine, NULL), "reorder"));
+    BD_TRY(
+        check(dnnl_reorder_primitive_desc_create(&pd, from, engine, to, engine, NULL), "reorder"));
     dnnl_status_t e = dnnl_primitive_create(out, pd);
     dnnl_primitive_desc_destroy(pd);
     return check(e, "reorder");
 }
 
-static bd_status make_prim(bd_conv *c, md_ref any)
-{
+static bd_status make_prim(bd_conv *c, md_ref any) {
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t hint = NULL;
     bd_status st = check(make_attr(&attr, c), "attributes");
@@ -183,14 +176,14 @@ static bd_status make_prim(bd_conv *c, md_ref any)
     const char *impl = "";
     dnnl_primitive_desc_query(c->pd, dnnl_query_impl_info_str, 0, &impl);
     snprintf(c->impl, sizeof c->impl, "%s", impl);
-    BD_REQUIRE(!strstr(impl, "ref"), BD_E_DEVICE, "oneDNN offers only its reference code (%s)", impl);
+    BD_REQUIRE(!strstr(impl, "ref"), BD_E_DEVICE, "oneDNN offers only its reference code (%s)",
+               impl);
     BD_TRY(check(dnnl_primitive_create(&c->prim, c->pd), "convolution"));
     if (c->dir != BD_CONV_BWD_WEIGHT) return make_reorder(&c->pack, c->plain, weights_md(c));
     return make_reorder(&c->unpack, weights_md(c), c->plain);
 }
 
-bd_status bd_conv_create(bd_conv **out, bd_conv_dir dir, const bd_conv_shape *s)
-{
+bd_status bd_conv_create(bd_conv **out, bd_conv_dir dir, const bd_conv_shape *s) {
     *out = NULL;
     BD_TRY(need_engine());
     bd_conv *c = calloc(1, sizeof *c);
@@ -204,15 +197,14 @@ bd_status bd_conv_create(bd_conv **out, bd_conv_dir dir, const bd_conv_shape *s)
     if (st) {
         static const char *const names[] = {"forward", "backward data", "backward weights"};
         bd_conv_destroy(c);
-        return bd_error_prefix(st, "convolution %s %dx%d/%d, %d->%d channels at %dx%d", names[dir], s->attr.kh,
-                               s->attr.kw, s->attr.stride, s->i, s->o, s->h, s->w);
+        return bd_error_prefix(st, "convolution %s %dx%d/%d, %d->%d channels at %dx%d", names[dir],
+                               s->attr.kh, s->attr.kw, s->attr.stride, s->i, s->o, s->h, s->w);
     }
     *out = c;
     return BD_OK;
 }
 
-void bd_conv_destroy(bd_conv *c)
-{
+void bd_conv_destroy(bd_conv *c) {
     if (!c) return;
     if (c->prim) dnnl_primitive_destroy(c->prim);
     if (c->pack) dnnl_primitive_destroy(c->pack);
@@ -228,23 +220,22 @@ void bd_conv_destroy(bd_conv *c)
 const char *bd_conv_impl(const bd_conv *c) { return c->impl; }
 size_t bd_conv_packed_bytes(const bd_conv *c) { return md_size(weights_md(c)); }
 
-size_t bd_conv_scratch_bytes(const bd_conv *c)
-{
+size_t bd_conv_scratch_bytes(const bd_conv *c) {
     return md_size(dnnl_primitive_desc_query_md(c->pd, dnnl_query_scratchpad_md, 0));
 }
 
-static bd_status add_arg(bd_conv_bound *b, int arg, md_const md, void *data)
-{
+static bd_status add_arg(bd_conv_bound *b, int arg, md_const md, void *data) {
     BD_TRY(check(dnnl_memory_create(&b->mem[b->n], md, engine, data), "memory"));
     b->args[b->n] = (dnnl_exec_arg_t){arg, b->mem[b->n]};
     b->n++;
     return BD_OK;
 }
 
-static bd_status reorder(dnnl_primitive_t prim, md_const from, const void *src, md_const to, void *dst)
-{
+static bd_status reorder(dnnl_primitive_t prim, md_const from, const void *src, md_const to,
+                         void *dst) {
     bd_conv_bound b = {.prim = prim};
-    bd_status st = check(dnnl_stream_create(&b.stream, engine, dnnl_stream_default_flags), "stream");
+    bd_status st =
+        check(dnnl_stream_create(&b.stream, engine, dnnl_stream_default_flags), "stream");
     if (!st) st = add_arg(&b, DNNL_ARG_FROM, from, (void *)(size_t)src);
     if (!st) st = add_arg(&b, DNNL_ARG_TO, to, dst);
     if (!st) st = bd_conv_run(&b);
@@ -253,37 +244,37 @@ static bd_status reorder(dnnl_primitive_t prim, md_const from, const void *src, 
     return st;
 }
 
-bd_status bd_conv_pack(bd_conv *c, void *packed, const float *plain)
-{
+bd_status bd_conv_pack(bd_conv *c, void *packed, const float *plain) {
     return reorder(c->pack, c->plain, plain, weights_md(c), packed);
 }
 
-bd_status bd_conv_unpack(bd_conv *c, float *plain, const void *packed)
-{
+bd_status bd_conv_unpack(bd_conv *c, float *plain, const void *packed) {
     return reorder(c->unpack, weights_md(c), packed, c->plain, plain);
 }
 
-static bd_status bind_args(bd_conv_bound *b, bd_conv *c, void *x, void *w, void *bias, void *y, void *z,
-                           void *scratch)
-{
+static bd_status bind_args(bd_conv_bound *b, bd_conv *c, void *x, void *w, void *bias, void *y,
+                           void *z, void *scratch) {
     bool fwd = c->dir == BD_CONV_FWD, bwd_data = c->dir == BD_CONV_BWD_DATA;
     BD_TRY(add_arg(b, bwd_data ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, c->x, x));
-    BD_TRY(add_arg(b, fwd || bwd_data ? DNNL_ARG_WEIGHTS : DNNL_ARG_DIFF_WEIGHTS, weights_md(c), w));
+    BD_TRY(
+        add_arg(b, fwd || bwd_data ? DNNL_ARG_WEIGHTS : DNNL_ARG_DIFF_WEIGHTS, weights_md(c), w));
     BD_TRY(add_arg(b, fwd ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, c->y, y));
-    if (c->s.bias && !bwd_data) BD_TRY(add_arg(b, fwd ? DNNL_ARG_BIAS : DNNL_ARG_DIFF_BIAS, c->b, bias));
-    if (c->s.add && fwd) BD_TRY(add_arg(b, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, c->y, z));
-    return add_arg(b, DNNL_ARG_SCRATCHPAD, dnnl_primitive_desc_query_md(c->pd, dnnl_query_scratchpad_md, 0),
-                   scratch);
+    if (c->s.bias && !bwd_data)
+        BD_TRY(add_arg(b, fwd ? DNNL_ARG_BIAS : DNNL_ARG_DIFF_BIAS, c->b, bias));
+    if (c->s.add && fwd)
+        BD_TRY(add_arg(b, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, c->y, z));
+    return add_arg(b, DNNL_ARG_SCRATCHPAD,
+                   dnnl_primitive_desc_query_md(c->pd, dnnl_query_scratchpad_md, 0), scratch);
 }
 
-bd_status bd_conv_bind(bd_conv_bound **out, bd_conv *c, void *x, void *w, void *bias, void *y, void *z,
-                       void *scratch)
-{
+bd_status bd_conv_bind(bd_conv_bound **out, bd_conv *c, void *x, void *w, void *bias, void *y,
+                       void *z, void *scratch) {
     *out = NULL;
     bd_conv_bound *b = calloc(1, sizeof *b);
     BD_REQUIRE(b, BD_E_MEMORY, "oneDNN: out of memory");
     b->prim = c->prim;
-    bd_status st = check(dnnl_stream_create(&b->stream, engine, dnnl_stream_default_flags), "stream");
+    bd_status st =
+        check(dnnl_stream_create(&b->stream, engine, dnnl_stream_default_flags), "stream");
     if (!st) st = bind_args(b, c, x, w, bias, y, z, scratch);
     if (st) {
         bd_conv_unbind(b);
@@ -293,22 +284,20 @@ bd_status bd_conv_bind(bd_conv_bound **out, bd_conv *c, void *x, void *w, void *
     return BD_OK;
 }
 
-void bd_conv_unbind(bd_conv_bound *b)
-{
+void bd_conv_unbind(bd_conv_bound *b) {
     if (!b) return;
     for (int i = 0; i < b->n; i++) dnnl_memory_destroy(b->mem[i]);
     if (b->stream) dnnl_stream_destroy(b->stream);
     free(b);
 }
 
-bd_status bd_conv_run(bd_conv_bound *b)
-{
+bd_status bd_conv_run(bd_conv_bound *b) {
     BD_TRY(check(dnnl_primitive_execute(b->prim, b->stream, b->n, b->args), "execution"));
     return check(dnnl_stream_wait(b->stream), "execution");
 }
 
-void bd_onednn_version(char *out, size_t size)
-{
+void bd_onednn_version(char *out, size_t size) {
     const dnnl_version_t *v = dnnl_version();
-    snprintf(out, size, "%d.%d.%d (isa %d)", v->major, v->minor, v->patch, (int)dnnl_get_effective_cpu_isa());
+    snprintf(out, size, "%d.%d.%d (isa %d)", v->major, v->minor, v->patch,
+             (int)dnnl_get_effective_cpu_isa());
 }

@@ -11,11 +11,11 @@ typedef enum { BD_CONV_FWD, BD_CONV_BWD_DATA, BD_CONV_BWD_WEIGHT } bd_conv_dir;
 
 /* A convolution of NHWC float32 images; weights [O,I,KH,KW] outside, packed inside. */
 typedef struct {
-    int n, h, w, i;   /* input */
-    int oh, ow, o;    /* output */
+    int n, h, w, i; /* input */
+    int oh, ow, o;  /* output */
     bd_conv_attr attr;
-    bool bias;        /* FWD adds it, BWD_WEIGHT computes its gradient */
-    bool add;         /* FWD adds a tensor of the output's shape */
+    bool bias; /* FWD adds it, BWD_WEIGHT computes its gradient */
+    bool add;  /* FWD adds a tensor of the output's shape */
 } bd_conv_shape;
 
 typedef struct bd_conv bd_conv;
@@ -28,7 +28,8 @@ typedef struct bd_conv_bound bd_conv_bound; /* a convolution with the buffers of
 BD_MUST_CHECK bd_status bd_conv_create(bd_conv **out, bd_conv_dir dir, const bd_conv_shape *s);
 void bd_conv_destroy(bd_conv *c); /* NULL allowed */
 const char *bd_conv_impl(const bd_conv *c);
-size_t bd_conv_packed_bytes(const bd_conv *c);  /* weights, or weight gradients, in the packed layout */
+size_t
+bd_conv_packed_bytes(const bd_conv *c); /* weights, or weight gradients, in the packed layout */
 size_t bd_conv_scratch_bytes(const bd_conv *c);
 
 /* bd_conv_pack / bd_conv_unpack -- between [O,I,KH,KW] and the packed layout. */
@@ -37,8 +38,8 @@ BD_MUST_CHECK bd_status bd_conv_unpack(bd_conv *c, float *plain, const void *pac
 
 /* bd_conv_bind -- fix the buffers. x: input or its gradient; w: packed weights or gradient; b: bias or its gradient
  * (NULL without); y: output or its gradient; z: added tensor (NULL without); scratch: bd_conv_scratch_bytes. */
-BD_MUST_CHECK bd_status bd_conv_bind(bd_conv_bound **out, bd_conv *c, void *x, void *w, void *b, void *y, void *z,
-                                     void *scratch);
+BD_MUST_CHECK bd_status bd_conv_bind(bd_conv_bound **out, bd_conv *c, void *x, void *w, void *b,
+                                     void *y, void *z, void *scratch);
 void bd_conv_unbind(bd_conv_bound *b); /* NULL allowed */
 BD_MUST_CHECK bd_status bd_conv_run(bd_conv_bound *b);
 

@@ -4,8 +4,7 @@
 #if defined(__x86_64__)
 extern const bd_vec bd_vec_avx2, bd_vec_avx512;
 
-const bd_vec *bd_vec_best(void)
-{
+const bd_vec *bd_vec_best(void) {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
         return &bd_vec_avx512;

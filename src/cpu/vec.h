@@ -17,12 +17,14 @@ typedef struct {
     const char *isa;
 
     /* y = act((x + v - mean) rstd gamma + beta); mean, rstd [N,G] out; v [N,C] or NULL; y may be x */
-    void (*group_norm)(float *y, float *mean, float *rstd, const float *x, const float *gamma, const float *beta,
-                       const float *v, const bd_vec_norm *s, double *scratch /* 3 C */);
+    void (*group_norm)(float *y, float *mean, float *rstd, const float *x, const float *gamma,
+                       const float *beta, const float *v, const bd_vec_norm *s,
+                       double *scratch /* 3 C */);
     /* dx (may be dy), dgamma, dbeta [C] */
     void (*group_norm_bwd)(float *dx, float *dgamma, float *dbeta, const float *dy, const float *x,
-                           const float *mean, const float *rstd, const float *gamma, const float *beta,
-                           const float *v, const bd_vec_norm *s, double *scratch /* 6 C */);
+                           const float *mean, const float *rstd, const float *gamma,
+                           const float *beta, const float *v, const bd_vec_norm *s,
+                           double *scratch /* 6 C */);
 
     void (*add)(float *y, const float *a, const float *b, size_t n);
     void (*scale)(float *y, const float *x, float k, size_t n);
@@ -30,14 +32,16 @@ typedef struct {
     void (*silu_bwd)(float *dx, const float *dy, const float *x, size_t n);
     void (*add_channel)(float *y, const float *x, const float *v, int n, int hw, int c);
     /* y[n,c] = k * sum over hw */
-    void (*sum_hw)(float *y, const float *x, float k, int n, int hw, int c, double *scratch /* C */);
+    void (*sum_hw)(float *y, const float *x, float k, int n, int hw, int c,
+                   double *scratch /* C */);
     void (*upsample2)(float *y, const float *x, int n, int h, int w, int c);
     void (*upsample2_bwd)(float *dx, const float *dy, int n, int h, int w, int c); /* h, w of dx */
 
     /* c[m,n] = a[m,k] b[k,n] (+ c when accumulate), row-major with leading dimensions */
-    void (*gemm)(float *c, int ldc, const float *a, int lda, const float *b, int ldb, int m, int n, int k,
-                 bool accumulate);
-    void (*transpose)(float *y, int ldy, const float *x, int ldx, int rows, int cols); /* y[j,i] = x[i,j] */
+    void (*gemm)(float *c, int ldc, const float *a, int lda, const float *b, int ldb, int m, int n,
+                 int k, bool accumulate);
+    void (*transpose)(float *y, int ldy, const float *x, int ldx, int rows,
+                      int cols); /* y[j,i] = x[i,j] */
     /* rows of p: softmax(scale * p) in place */
     void (*softmax)(float *p, int rows, int cols, float scale);
     /* ds = scale * p * (dp - sum_j p dp) in place of dp */
@@ -46,13 +50,13 @@ typedef struct {
     double (*sum_sq_diff)(const float *a, const float *b, size_t n); /* sum (a-b)^2 */
     double (*sum_sq)(const float *a, size_t n);
     void (*scaled_diff)(float *y, const float *a, const float *b, float k, size_t n); /* k (a-b) */
-    void (*combine)(float *y, const float *a, float ka, const float *b, float kb, const float *c, float kc,
-                    size_t n); /* ka a + kb b + kc c; c may be NULL */
+    void (*combine)(float *y, const float *a, float ka, const float *b, float kb, const float *c,
+                    float kc, size_t n); /* ka a + kb b + kc c; c may be NULL */
     void (*clamp)(float *y, float lo, float hi, size_t n);
 
     /* p, m, v updated in place; see bd_adam. k1 = lr/(1-b1^k), k2 = 1/sqrt(1-b2^k) */
-    void (*adam)(float *p, float *m, float *v, const float *g, size_t n, float gscale, float b1, float b2,
-                 float k1, float k2, float eps);
+    void (*adam)(float *p, float *m, float *v, const float *g, size_t n, float gscale, float b1,
+                 float b2, float k1, float k2, float eps);
 } bd_vec;
 
 /* bd_vec_best -- the widest variant that this machine runs; NULL on an x86 without AVX2 and FMA. */

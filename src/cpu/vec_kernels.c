@@ -12,10 +12,6 @@
 #include <immintrin.h>
 #endif
 
-#ifndef __clang__
-#pragma GCC diagnostic ignored "-Wpsabi" /* v16 never crosses a call that is not inlined */
-#endif
-
 #ifndef BD_ISA
 #define BD_ISA base
 #endif
@@ -31,58 +27,49 @@ static inline float sigmoid(float x) { return 1.0f / (1.0f + bd_expf(-x)); }
 
 /* --- elementwise --- */
 
-static void add(float *y, const float *a, const float *b, size_t n)
-{
+static void add(float *y, const float *a, const float *b, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
 
-static void scale(float *y, const float *x, float k, size_t n)
-{
+static void scale(float *y, const float *x, float k, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = k * x[i];
 }
 
-static void silu(float *y, const float *x, size_t n)
-{
+static void silu(float *y, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = x[i] * sigmoid(x[i]);
 }
 
 /* d/dx x s(x) = s + x s (1 - s) */
-static inline float silu_slope(float x)
-{
+static inline float silu_slope(float x) {
     float s = sigmoid(x);
     return fma_(x * s, 1.0f - s, s);
 }
 
-static void silu_bwd(float *dx, const float *dy, const float *x, size_t n)
-{
+static void silu_bwd(float *dx, const float *dy, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++) dx[i] = dy[i] * silu_slope(x[i]);
 }
 
-static void scaled_diff(float *y, const float *a, const float *b, float k, size_t n)
-{
+static void scaled_diff(float *y, const float *a, const float *b, float k, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = k * (a[i] - b[i]);
 }
 
-static void combine(float *y, const float *a, float ka, const float *b, float kb, const float *c, float kc,
-                    size_t n)
-{
+static void combine(float *y, const float *a, float ka, const float *b, float kb, const float *c,
+                    float kc, size_t n) {
     if (c)
         for (size_t i = 0; i < n; i++) y[i] = fma_(kc, c[i], fma_(kb, b[i], ka * a[i]));
     else
         for (size_t i = 0; i < n; i++) y[i] = fma_(kb, b[i], ka * a[i]);
 }
 
-static void clamp(float *y, float lo, float hi, size_t n)
-{
+static void clamp(float *y, float lo, float hi, size_t n) {
     for (size_t i = 0; i < n; i++) {
         float v = y[i] < lo ? lo : y[i]; /* NaN stays NaN */
         y[i] = v > hi ? hi : v;
     }
 }
 
-static void adam(float *restrict p, float *restrict m, float *restrict v, const float *restrict g, size_t n,
-                 float gscale, float b1, float b2, float k1, float k2, float eps)
-{
+static void adam(float *restrict p, float *restrict m, float *restrict v, const float *restrict g,
+                 size_t n, float gscale, float b1, float b2, float k1, float k2, float eps) {
     float c1 = 1.0f - b1, c2 = 1.0f - b2;
     for (size_t i = 0; i < n; i++) {
         float d = g[i] * gscale;
@@ -97,8 +84,7 @@ static void adam(float *restrict p, float *restrict m, float *restrict v, const 
 /* --- reductions --- */
 
 /* Pairwise sum of LANES floats in double. */
-static double lane_sum(const float *acc)
-{
+static double lane_sum(const float *acc) {
     double s[LANES];
     for (int l = 0; l < LANES; l++) s[l] = acc[l];
     for (int step = LANES / 2; step; step /= 2)
@@ -107,8 +93,7 @@ static double lane_sum(const float *acc)
 }
 
 /* sum (a - b)^2, b may be NULL: one float accumulator a lane over CHUNK vectors, chunks added in double. */
-static inline double square_sum(const float *a, const float *b, size_t n)
-{
+static inline double square_sum(const float *a, const float *b, size_t n) {
     double total = 0;
     size_t i = 0;
     while (i + LANES <= n) {
@@ -131,8 +116,7 @@ static double sum_sq_diff(const float *a, const float *b, size_t n) { return squ
 static double sum_sq(const float *a, size_t n) { return square_sum(a, NULL, n); }
 
 /* sum[c] = sum over hw of x[hw,c]: float over CHUNK pixels, then double. */
-static void channel_sums(double *sum, const float *x, int hw, int c)
-{
+static void channel_sums(double *sum, const float *x, int hw, int c) {
     for (int j = 0; j < c; j++) sum[j] = 0;
     for (int p0 = 0; p0 < hw; p0 += CHUNK) {
         int p1 = p0 + CHUNK < hw ? p0 + CHUNK : hw;
@@ -153,16 +137,14 @@ static void channel_sums(double *sum, const float *x, int hw, int c)
     }
 }
 
-static void sum_hw(float *y, const float *x, float k, int n, int hw, int c, double *scratch)
-{
+static void sum_hw(float *y, const float *x, float k, int n, int hw, int c, double *scratch) {
     for (int i = 0; i < n; i++) {
         channel_sums(scratch, x + (size_t)i * (size_t)hw * (size_t)c, hw, c);
         for (int j = 0; j < c; j++) y[(size_t)i * (size_t)c + (size_t)j] = (float)(k * scratch[j]);
     }
 }
 
-static void add_channel(float *y, const float *x, const float *v, int n, int hw, int c)
-{
+static void add_channel(float *y, const float *x, const float *v, int n, int hw, int c) {
     for (int i = 0; i < n; i++, v += c)
         for (int p = 0; p < hw; p++, x += c, y += c)
             for (int j = 0; j < c; j++) y[j] = x[j] + v[j];
@@ -171,8 +153,7 @@ static void add_channel(float *y, const float *x, const float *v, int n, int hw,
 /* --- group norm --- */
 
 /* sq[c] = sum over hw of (x[hw,c] - shift[c])^2 */
-static void channel_squares(double *sq, const float *x, const float *shift, int hw, int c)
-{
+static void channel_squares(double *sq, const float *x, const float *shift, int hw, int c) {
     for (int j = 0; j < c; j++) sq[j] = 0;
     for (int p0 = 0; p0 < hw; p0 += CHUNK) {
         int p1 = p0 + CHUNK < hw ? p0 + CHUNK : hw;
@@ -200,9 +181,8 @@ static void channel_squares(double *sq, const float *x, const float *shift, int 
 }
 
 /* Mean and 1/sqrt(var + eps) of each group of one image; shift[c] = mean - v[c] as scratch. */
-static void group_stats(float *mean, float *rstd, const float *x, const float *v, const bd_vec_norm *s,
-                        double *sum, float *shift)
-{
+static void group_stats(float *mean, float *rstd, const float *x, const float *v,
+                        const bd_vec_norm *s, double *sum, float *shift) {
     int per = s->c / s->groups;
     double count = (double)s->hw * per;
     channel_sums(sum, x, s->hw, s->c);
@@ -220,9 +200,8 @@ static void group_stats(float *mean, float *rstd, const float *x, const float *v
     }
 }
 
-static void group_norm(float *y, float *mean, float *rstd, const float *x, const float *gamma, const float *beta,
-                       const float *v, const bd_vec_norm *s, double *scratch)
-{
+static void group_norm(float *y, float *mean, float *rstd, const float *x, const float *gamma,
+                       const float *beta, const float *v, const bd_vec_norm *s, double *scratch) {
     int c = s->c, per = c / s->groups;
     size_t image = (size_t)s->hw * (size_t)c;
     float *a = (float *)(scratch + c), *b = a + c; /* y = a x + b */
@@ -253,10 +232,9 @@ static void group_norm(float *y, float *mean, float *rstd, const float *x, const
 
 /* dz = dy act'(u) into dx, and per channel sum dz, sum dz xhat over one image.
  * xhat = x r + o (r = rstd, o = (v - mean) rstd), u = gamma xhat + beta. */
-static void norm_bwd_sums(double *sum_dz, double *sum_dzx, float *dx, const float *dy, const float *x,
-                          const float *r, const float *o, const float *gamma, const float *beta, int hw, int c,
-                          bool act)
-{
+static void norm_bwd_sums(double *sum_dz, double *sum_dzx, float *dx, const float *dy,
+                          const float *x, const float *r, const float *o, const float *gamma,
+                          const float *beta, int hw, int c, bool act) {
     for (int j = 0; j < c; j++) sum_dz[j] = sum_dzx[j] = 0;
     for (int p0 = 0; p0 < hw; p0 += CHUNK) {
         int p1 = p0 + CHUNK < hw ? p0 + CHUNK : hw;
@@ -266,14 +244,14 @@ static void norm_bwd_sums(double *sum_dz, double *sum_dzx, float *dx, const floa
             const float *rj = r + j0, *oj = o + j0, *gj = gamma + j0, *bj = beta + j0;
             for (int p = p0; p < p1; p++) {
                 size_t at = (size_t)p * (size_t)c + (size_t)j0;
-#define LANE(l)                                                          \
-    {                                                                    \
-        float xh = fma_(x[at + (size_t)(l)], rj[l], oj[l]);              \
-        float dz = dy[at + (size_t)(l)];                                 \
-        if (act) dz *= silu_slope(fma_(gj[l], xh, bj[l]));               \
-        dx[at + (size_t)(l)] = dz;                                       \
-        acc[l] += dz;                                                    \
-        accx[l] = fma_(dz, xh, accx[l]);                                 \
+#define LANE(l)                                             \
+    {                                                       \
+        float xh = fma_(x[at + (size_t)(l)], rj[l], oj[l]); \
+        float dz = dy[at + (size_t)(l)];                    \
+        if (act) dz *= silu_slope(fma_(gj[l], xh, bj[l]));  \
+        dx[at + (size_t)(l)] = dz;                          \
+        acc[l] += dz;                                       \
+        accx[l] = fma_(dz, xh, accx[l]);                    \
     }
                 if (w == LANES)
                     for (int l = 0; l < LANES; l++) LANE(l)
@@ -290,9 +268,9 @@ static void norm_bwd_sums(double *sum_dz, double *sum_dzx, float *dx, const floa
 }
 
 static void group_norm_bwd(float *dx, float *dgamma, float *dbeta, const float *dy, const float *x,
-                           const float *mean, const float *rstd, const float *gamma, const float *beta,
-                           const float *v, const bd_vec_norm *s, double *scratch)
-{
+                           const float *mean, const float *rstd, const float *gamma,
+                           const float *beta, const float *v, const bd_vec_norm *s,
+                           double *scratch) {
     int c = s->c, per = c / s->groups;
     size_t image = (size_t)s->hw * (size_t)c;
     double *sum_dz = scratch, *sum_dzx = scratch + c, *dg = scratch + 2 * c, *db = scratch + 3 * c;
@@ -340,8 +318,7 @@ static void group_norm_bwd(float *dx, float *dgamma, float *dbeta, const float *
 
 /* --- resampling --- */
 
-static void upsample2(float *y, const float *x, int n, int h, int w, int c)
-{
+static void upsample2(float *y, const float *x, int n, int h, int w, int c) {
     size_t px = (size_t)c * sizeof(float), row = 2 * (size_t)w * (size_t)c;
     for (int i = 0; i < n * h; i++, y += 2 * row) {
         for (int j = 0; j < w; j++, x += c) {
@@ -352,8 +329,7 @@ static void upsample2(float *y, const float *x, int n, int h, int w, int c)
     }
 }
 
-static void upsample2_bwd(float *dx, const float *dy, int n, int h, int w, int c)
-{
+static void upsample2_bwd(float *dx, const float *dy, int n, int h, int w, int c) {
     size_t row = 2 * (size_t)w * (size_t)c;
     for (int i = 0; i < n * h; i++, dy += 2 * row)
         for (int j = 0; j < w; j++, dx += c) {
@@ -366,92 +342,87 @@ static void upsample2_bwd(float *dx, const float *dy, int n, int h, int w, int c
 
 typedef float v16 __attribute__((vector_size(64)));
 
-static inline __attribute__((always_inline)) v16 load16(const float *p)
-{
-    v16 v;
-    memcpy(&v, p, sizeof v);
-    return v;
+static inline __attribute__((always_inline)) void load16(v16 *v, const float *p) {
+    memcpy(v, p, sizeof *v);
 }
 
-/* c + a b in every lane, fused */
-static inline __attribute__((always_inline)) v16 fma16(float a, v16 b, v16 c)
-{
+/* acc += a b in every lane, fused. By pointer: a 64-byte vector argument has no stable calling convention. */
+static inline __attribute__((always_inline)) void fma16(v16 *acc, float a, const v16 *b) {
 #if defined(__AVX512F__)
-    return (v16)_mm512_fmadd_ps(_mm512_set1_ps(a), (__m512)b, (__m512)c);
+    *acc = (v16)_mm512_fmadd_ps(_mm512_set1_ps(a), (__m512)*b, (__m512)*acc);
 #elif defined(__AVX2__)
     union {
         v16 v;
         __m256 h[2];
-    } x = {.v = b}, y = {.v = c};
+    } x = {.v = *b}, y = {.v = *acc};
     __m256 s = _mm256_set1_ps(a);
     y.h[0] = _mm256_fmadd_ps(s, x.h[0], y.h[0]);
     y.h[1] = _mm256_fmadd_ps(s, x.h[1], y.h[1]);
-    return y.v;
+    *acc = y.v;
 #else
-    v16 r;
-    for (int l = 0; l < LANES; l++) r[l] = fma_(a, b[l], c[l]);
-    return r;
+    for (int l = 0; l < LANES; l++) (*acc)[l] = fma_(a, (*b)[l], (*acc)[l]);
 #endif
 }
 
 /* ROWS x (16 COLS) block of c held in registers while k runs: the sum over k is one chain in order. */
-#define GEMM_BLOCK(ROWS, COLS)                                                                      \
-    static inline void gemm_##ROWS##x##COLS(float *c, int ldc, const float *a, int lda, const float *b, \
-                                            int ldb, int k, bool accumulate)                        \
-    {                                                                                               \
-        v16 acc[ROWS][COLS];                                                                        \
-        for (int i = 0; i < ROWS; i++)                                                              \
-            for (int j = 0; j < COLS; j++)                                                          \
-                acc[i][j] = accumulate ? load16(c + (size_t)i * (size_t)ldc + 16 * j) : (v16){0};   \
-        for (int p = 0; p < k; p++) {                                                               \
-            v16 bv[COLS];                                                                           \
-            for (int j = 0; j < COLS; j++) bv[j] = load16(b + (size_t)p * (size_t)ldb + 16 * j);    \
-            for (int i = 0; i < ROWS; i++)                                                          \
-                for (int j = 0; j < COLS; j++)                                                      \
-                    acc[i][j] = fma16(a[(size_t)i * (size_t)lda + (size_t)p], bv[j], acc[i][j]);    \
-        }                                                                                           \
-        for (int i = 0; i < ROWS; i++)                                                              \
-            for (int j = 0; j < COLS; j++)                                                          \
-                memcpy(c + (size_t)i * (size_t)ldc + 16 * j, &acc[i][j], sizeof(v16));              \
+#define GEMM_BLOCK(ROWS, COLS)                                                                   \
+    static inline void gemm_##ROWS##x##COLS(float *c, int ldc, const float *a, int lda,          \
+                                            const float *b, int ldb, int k, bool accumulate) {   \
+        v16 acc[ROWS][COLS];                                                                     \
+        for (int i = 0; i < ROWS; i++)                                                           \
+            for (int j = 0; j < COLS; j++)                                                       \
+                if (accumulate)                                                                  \
+                    load16(&acc[i][j], c + (size_t)i * (size_t)ldc + 16 * j);                    \
+                else                                                                             \
+                    acc[i][j] = (v16){0};                                                        \
+        for (int p = 0; p < k; p++) {                                                            \
+            v16 bv[COLS];                                                                        \
+            for (int j = 0; j < COLS; j++) load16(&bv[j], b + (size_t)p * (size_t)ldb + 16 * j); \
+            for (int i = 0; i < ROWS; i++)                                                       \
+                for (int j = 0; j < COLS; j++)                                                   \
+                    fma16(&acc[i][j], a[(size_t)i * (size_t)lda + (size_t)p], &bv[j]);           \
+        }                                                                                        \
+        for (int i = 0; i < ROWS; i++)                                                           \
+            for (int j = 0; j < COLS; j++)                                                       \
+                memcpy(c + (size_t)i * (size_t)ldc + 16 * j, &acc[i][j], sizeof(v16));           \
     }
 GEMM_BLOCK(6, 2)
 GEMM_BLOCK(1, 2)
 GEMM_BLOCK(6, 1)
 GEMM_BLOCK(1, 1)
 
-static void gemm(float *c, int ldc, const float *a, int lda, const float *b, int ldb, int m, int n, int k,
-                 bool accumulate)
-{
+static void gemm(float *c, int ldc, const float *a, int lda, const float *b, int ldb, int m, int n,
+                 int k, bool accumulate) {
     int j = 0;
     for (; j + 32 <= n; j += 32) {
         int i = 0;
         for (; i + 6 <= m; i += 6)
-            gemm_6x2(c + (size_t)i * (size_t)ldc + j, ldc, a + (size_t)i * (size_t)lda, lda, b + j, ldb, k,
-                     accumulate);
+            gemm_6x2(c + (size_t)i * (size_t)ldc + j, ldc, a + (size_t)i * (size_t)lda, lda, b + j,
+                     ldb, k, accumulate);
         for (; i < m; i++)
-            gemm_1x2(c + (size_t)i * (size_t)ldc + j, ldc, a + (size_t)i * (size_t)lda, lda, b + j, ldb, k,
-                     accumulate);
+            gemm_1x2(c + (size_t)i * (size_t)ldc + j, ldc, a + (size_t)i * (size_t)lda, lda, b + j,
+                     ldb, k, accumulate);
     }
     for (; j + 16 <= n; j += 16) {
         int i = 0;
         for (; i + 6 <= m; i += 6)
-            gemm_6x1(c + (size_t)i * (size_t)ldc + j, ldc, a + (size_t)i * (size_t)lda, lda, b + j, ldb, k,
-                     accumulate);
+            gemm_6x1(c + (size_t)i * (size_t)ldc + j, ldc, a + (size_t)i * (size_t)lda, lda, b + j,
+                     ldb, k, accumulate);
         for (; i < m; i++)
-            gemm_1x1(c + (size_t)i * (size_t)ldc + j, ldc, a + (size_t)i * (size_t)lda, lda, b + j, ldb, k,
-                     accumulate);
+            gemm_1x1(c + (size_t)i * (size_t)ldc + j, ldc, a + (size_t)i * (size_t)lda, lda, b + j,
+                     ldb, k, accumulate);
     }
     for (; j < n; j++)
         for (int i = 0; i < m; i++) {
             float s = accumulate ? c[(size_t)i * (size_t)ldc + (size_t)j] : 0;
             for (int p = 0; p < k; p++)
-                s = fma_(a[(size_t)i * (size_t)lda + (size_t)p], b[(size_t)p * (size_t)ldb + (size_t)j], s);
+                s = fma_(a[(size_t)i * (size_t)lda + (size_t)p],
+                         b[(size_t)p * (size_t)ldb + (size_t)j], s);
             c[(size_t)i * (size_t)ldc + (size_t)j] = s;
         }
 }
 
-static void transpose(float *y, int ldy, const float *x, int ldx, int rows, int cols)
-{
+static void transpose(float *y, int ldy, const float *x, int ldx, int rows, int cols) {
     for (int i0 = 0; i0 < rows; i0 += LANES)
         for (int j = 0; j < cols; j++)
             for (int i = i0; i < rows && i < i0 + LANES; i++)
@@ -459,8 +430,7 @@ static void transpose(float *y, int ldy, const float *x, int ldx, int rows, int 
 }
 
 /* Largest element, in LANES running maxima. */
-static float row_max(const float *p, int n)
-{
+static float row_max(const float *p, int n) {
     float best = p[0];
     int i = 0;
     if (n >= LANES) {
@@ -475,19 +445,18 @@ static float row_max(const float *p, int n)
 }
 
 /* sum_j p[j] (q ? q[j] : 1) in LANES chains, then pairwise. */
-static float row_dot(const float *p, const float *q, int n)
-{
+static float row_dot(const float *p, const float *q, int n) {
     float acc[LANES] = {0};
     int i = 0;
     for (; i + LANES <= n; i += LANES)
-        for (int l = 0; l < LANES; l++) acc[l] = q ? fma_(p[i + l], q[i + l], acc[l]) : acc[l] + p[i + l];
+        for (int l = 0; l < LANES; l++)
+            acc[l] = q ? fma_(p[i + l], q[i + l], acc[l]) : acc[l] + p[i + l];
     double s = lane_sum(acc);
     for (; i < n; i++) s += q ? (double)p[i] * q[i] : (double)p[i];
     return (float)s;
 }
 
-static void softmax(float *p, int rows, int cols, float k)
-{
+static void softmax(float *p, int rows, int cols, float k) {
     for (int r = 0; r < rows; r++, p += cols) {
         float top = row_max(p, cols);
         for (int j = 0; j < cols; j++) p[j] = bd_expf(k * (p[j] - top));
@@ -496,8 +465,7 @@ static void softmax(float *p, int rows, int cols, float k)
     }
 }
 
-static void softmax_bwd(float *dp, const float *p, int rows, int cols, float k)
-{
+static void softmax_bwd(float *dp, const float *p, int rows, int cols, float k) {
     for (int r = 0; r < rows; r++, p += cols, dp += cols) {
         float dot = row_dot(p, dp, cols);
         for (int j = 0; j < cols; j++) dp[j] = k * p[j] * (dp[j] - dot);

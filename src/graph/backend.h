@@ -39,10 +39,10 @@ typedef enum { BD_SLOT_PARAM, BD_SLOT_GRAD, BD_SLOT_ADAM_M, BD_SLOT_ADAM_V } bd_
 
 /* Bytes the engine holds, known before it is created. */
 typedef struct {
-    size_t params;     /* weights, and their packed copies        */
-    size_t optimizer;  /* gradients and Adam moments              */
-    size_t arena;      /* activations and workspaces of one tile  */
-    size_t total;      /* params + optimizer + workers * (arena + tile gradients) */
+    size_t params;    /* weights, and their packed copies        */
+    size_t optimizer; /* gradients and Adam moments              */
+    size_t arena;     /* activations and workspaces of one tile  */
+    size_t total;     /* params + optimizer + workers * (arena + tile gradients) */
 } bd_memory;
 
 typedef struct bd_backend {

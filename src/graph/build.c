@@ -7,13 +7,12 @@
 #define DIM_ARGS(t) (t)->dim[0], (t)->dim[1], (t)->dim[2], (t)->dim[3]
 
 /* A shape failure inside op `op`: recorded once, the chain continues with -1. */
-#define SHAPE(cond, op, ...)                                              \
-    do {                                                                  \
+#define SHAPE(cond, op, ...)                                                        \
+    do {                                                                            \
         if (!(cond)) return bd_graph_set_error(g, BD_E_SHAPE, op ": " __VA_ARGS__); \
     } while (0)
 
-static bool absent(const bd_graph *g, const int *ids, int n)
-{
+static bool absent(const bd_graph *g, const int *ids, int n) {
     if (g->status) return true;
     for (int i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= g->n_tensors) return true;
@@ -21,12 +20,13 @@ static bool absent(const bd_graph *g, const int *ids, int n)
 }
 
 /* The inputs of a call: an id of -1 means that an earlier call failed (or the caller passed nonsense). */
-#define INPUTS(...)                                                                           \
-    do {                                                                                      \
-        const int ids_[] = {__VA_ARGS__};                                                     \
-        if (absent(g, ids_, (int)(sizeof ids_ / sizeof ids_[0])))                             \
-            return g->status ? -1                                                             \
-                             : bd_graph_set_error(g, BD_E_ARG, "%s: an input is missing", __func__); \
+#define INPUTS(...)                                                                            \
+    do {                                                                                       \
+        const int ids_[] = {__VA_ARGS__};                                                      \
+        if (absent(g, ids_, (int)(sizeof ids_ / sizeof ids_[0])))                              \
+            return g->status                                                                   \
+                       ? -1                                                                    \
+                       : bd_graph_set_error(g, BD_E_ARG, "%s: an input is missing", __func__); \
     } while (0)
 
 /* Name of the first of the tensors that does not hold float32; NULL when all do. */
@@ -36,39 +36,33 @@ static const char *not_f32(const bd_graph *g, const int *ids, int n) {
     return NULL;
 }
 
-#define FLOATS(op, ...)                                                                            \
-    do {                                                                                           \
-        const int floats_[] = {__VA_ARGS__};                                                       \
-        const char *other_ =                                                                       \
-            not_f32(g, floats_, (int)(sizeof floats_ / sizeof floats_[0]));                        \
-        SHAPE(!other_, op, "%s must be f32", other_);                                              \
+#define FLOATS(op, ...)                                                                      \
+    do {                                                                                     \
+        const int floats_[] = {__VA_ARGS__};                                                 \
+        const char *other_ = not_f32(g, floats_, (int)(sizeof floats_ / sizeof floats_[0])); \
+        SHAPE(!other_, op, "%s must be f32", other_);                                        \
     } while (0)
 
 static const bd_tensor *at(const bd_graph *g, int id) { return &g->tensors[id]; }
 
-static bool same_dims(const bd_tensor *a, const bd_tensor *b)
-{
+static bool same_dims(const bd_tensor *a, const bd_tensor *b) {
     return memcmp(a->dim, b->dim, sizeof a->dim) == 0;
 }
 
-static bool is_vector(const bd_tensor *t, int c)
-{
+static bool is_vector(const bd_tensor *t, int c) {
     return t->dim[0] == 1 && t->dim[1] == 1 && t->dim[2] == 1 && t->dim[3] == c;
 }
 
-static bool is_per_image(const bd_tensor *t, int n, int c, bd_type type)
-{
+static bool is_per_image(const bd_tensor *t, int n, int c, bd_type type) {
     return t->dim[0] == n && t->dim[1] == 1 && t->dim[2] == 1 && t->dim[3] == c && t->type == type;
 }
 
 /* Append the node; returns its first output. */
-static int emit(bd_graph *g, const bd_node *n)
-{
+static int emit(bd_graph *g, const bd_node *n) {
     return bd_graph_append(g, n) < 0 ? -1 : n->out[0];
 }
 
-int bd_conv2d(bd_graph *g, int x, int w, int b, bd_conv_attr a)
-{
+int bd_conv2d(bd_graph *g, int x, int w, int b, bd_conv_attr a) {
     INPUTS(x, w, b < 0 ? x : b); /* b = -1: no bias */
     FLOATS("conv2d", x, w, b < 0 ? x : b);
     const bd_tensor *X = at(g, x), *W = at(g, w);
@@ -76,7 +70,8 @@ int bd_conv2d(bd_graph *g, int x, int w, int b, bd_conv_attr a)
           DIM_ARGS(X), X->dim[3], W->name, W->dim[1]);
     SHAPE(W->dim[2] == a.kh && W->dim[3] == a.kw, "conv2d", "weight %s " DIMS " is not %dx%d",
           W->name, DIM_ARGS(W), a.kh, a.kw);
-    SHAPE(a.stride >= 1 && a.pad_top >= 0 && a.pad_left >= 0 && a.pad_bottom >= 0 && a.pad_right >= 0,
+    SHAPE(a.stride >= 1 && a.pad_top >= 0 && a.pad_left >= 0 && a.pad_bottom >= 0 &&
+              a.pad_right >= 0,
           "conv2d", "stride %d or a padding is out of range", a.stride);
     SHAPE(b < 0 || is_vector(at(g, b), W->dim[0]), "conv2d", "bias of %s must have %d elements",
           W->name, W->dim[0]);
@@ -90,13 +85,11 @@ int bd_conv2d(bd_graph *g, int x, int w, int b, bd_conv_attr a)
     return emit(g, &node);
 }
 
-int bd_linear(bd_graph *g, int x, int w, int b)
-{
+int bd_linear(bd_graph *g, int x, int w, int b) {
     return bd_conv2d(g, x, w, b, (bd_conv_attr){.kh = 1, .kw = 1, .stride = 1});
 }
 
-int bd_group_norm(bd_graph *g, int x, int gamma, int beta, bd_norm_attr a)
-{
+int bd_group_norm(bd_graph *g, int x, int gamma, int beta, bd_norm_attr a) {
     INPUTS(x, gamma, beta);
     FLOATS("group_norm", x, gamma, beta);
     const bd_tensor *X = at(g, x);
@@ -114,8 +107,7 @@ int bd_group_norm(bd_graph *g, int x, int gamma, int beta, bd_norm_attr a)
     return emit(g, &node);
 }
 
-int bd_attention(bd_graph *g, int q, int k, int v, int heads)
-{
+int bd_attention(bd_graph *g, int q, int k, int v, int heads) {
     INPUTS(q, k, v);
     FLOATS("attention", q, k, v);
     const bd_tensor *Q = at(g, q);
@@ -131,8 +123,7 @@ int bd_attention(bd_graph *g, int q, int k, int v, int heads)
     return emit(g, &node);
 }
 
-int bd_add(bd_graph *g, int a, int b)
-{
+int bd_add(bd_graph *g, int a, int b) {
     INPUTS(a, b);
     FLOATS("add", a, b);
     const bd_tensor *A = at(g, a), *B = at(g, b);
@@ -142,8 +133,7 @@ int bd_add(bd_graph *g, int a, int b)
     return emit(g, &node);
 }
 
-int bd_add_channel(bd_graph *g, int x, int v)
-{
+int bd_add_channel(bd_graph *g, int x, int v) {
     INPUTS(x, v);
     FLOATS("add_channel", x, v);
     const bd_tensor *X = at(g, x), *V = at(g, v);
@@ -155,8 +145,7 @@ int bd_add_channel(bd_graph *g, int x, int v)
     return emit(g, &node);
 }
 
-int bd_scale(bd_graph *g, int x, float value)
-{
+int bd_scale(bd_graph *g, int x, float value) {
     INPUTS(x);
     FLOATS("scale", x);
     const bd_tensor *X = at(g, x);
@@ -166,8 +155,7 @@ int bd_scale(bd_graph *g, int x, float value)
     return emit(g, &node);
 }
 
-int bd_concat(bd_graph *g, int a, int b)
-{
+int bd_concat(bd_graph *g, int a, int b) {
     INPUTS(a, b);
     FLOATS("concat", a, b);
     const bd_tensor *A = at(g, a), *B = at(g, b);
@@ -179,8 +167,7 @@ int bd_concat(bd_graph *g, int a, int b)
     return emit(g, &node);
 }
 
-int bd_slice(bd_graph *g, int x, int first, int count)
-{
+int bd_slice(bd_graph *g, int x, int first, int count) {
     INPUTS(x);
     FLOATS("slice", x);
     const bd_tensor *X = at(g, x);
@@ -192,8 +179,7 @@ int bd_slice(bd_graph *g, int x, int first, int count)
     return emit(g, &node);
 }
 
-int bd_upsample2(bd_graph *g, int x)
-{
+int bd_upsample2(bd_graph *g, int x) {
     INPUTS(x);
     FLOATS("upsample2", x);
     const bd_tensor *X = at(g, x);
@@ -203,8 +189,7 @@ int bd_upsample2(bd_graph *g, int x)
     return emit(g, &node);
 }
 
-int bd_silu(bd_graph *g, int x)
-{
+int bd_silu(bd_graph *g, int x) {
     INPUTS(x);
     FLOATS("silu", x);
     const bd_tensor *X = at(g, x);
@@ -213,8 +198,7 @@ int bd_silu(bd_graph *g, int x)
     return emit(g, &node);
 }
 
-int bd_mean_hw(bd_graph *g, int x)
-{
+int bd_mean_hw(bd_graph *g, int x) {
     INPUTS(x);
     FLOATS("mean_hw", x);
     const bd_tensor *X = at(g, x);
@@ -223,8 +207,7 @@ int bd_mean_hw(bd_graph *g, int x)
     return emit(g, &node);
 }
 
-int bd_time_embedding(bd_graph *g, int timestep, int channels, bd_time_attr a)
-{
+int bd_time_embedding(bd_graph *g, int timestep, int channels, bd_time_attr a) {
     INPUTS(timestep);
     const bd_tensor *T = at(g, timestep);
     SHAPE(is_per_image(T, T->dim[0], 1, BD_TYPE_F32), "time_embedding",
@@ -239,8 +222,7 @@ int bd_time_embedding(bd_graph *g, int timestep, int channels, bd_time_attr a)
     return emit(g, &node);
 }
 
-int bd_mse(bd_graph *g, int pred, int target, int weight)
-{
+int bd_mse(bd_graph *g, int pred, int target, int weight) {
     INPUTS(pred, target, weight);
     FLOATS("mse", pred, target);
     const bd_tensor *P = at(g, pred), *T = at(g, target);
@@ -253,27 +235,27 @@ int bd_mse(bd_graph *g, int pred, int target, int weight)
     return emit(g, &node);
 }
 
-int bd_cross_entropy(bd_graph *g, int logits, int label, int weight, int *prob)
-{
+int bd_cross_entropy(bd_graph *g, int logits, int label, int weight, int *prob) {
     INPUTS(logits, label, weight);
     FLOATS("cross_entropy", logits);
     const bd_tensor *L = at(g, logits);
     int n = L->dim[0];
     SHAPE(L->dim[1] == 1 && L->dim[2] == 1, "cross_entropy", "logits " DIMS " must be [N,1,1,K]",
           DIM_ARGS(L));
-    SHAPE(is_per_image(at(g, label), n, 1, BD_TYPE_I32), "cross_entropy", "label must be i32 [%d]", n);
-    SHAPE(is_per_image(at(g, weight), n, 1, BD_TYPE_F32), "cross_entropy", "weight must be f32 [%d]",
+    SHAPE(is_per_image(at(g, label), n, 1, BD_TYPE_I32), "cross_entropy", "label must be i32 [%d]",
           n);
+    SHAPE(is_per_image(at(g, weight), n, 1, BD_TYPE_F32), "cross_entropy",
+          "weight must be f32 [%d]", n);
     int loss = bd_graph_act(g, "cross_entropy", BD_TYPE_F64, n, 1, 1, 1);
     int p = bd_graph_act(g, "cross_entropy.prob", BD_TYPE_F32, n, 1, 1, g->tensors[logits].dim[3]);
     if (prob) *prob = p;
-    bd_node node = bd_node_make(BD_OP_cross_entropy, BD_LIST(logits, label, weight), BD_LIST(loss, p));
+    bd_node node =
+        bd_node_make(BD_OP_cross_entropy, BD_LIST(logits, label, weight), BD_LIST(loss, p));
     return emit(g, &node);
 }
 
 static int check_batch(bd_graph *g, int images, int trigger, int target, int index, int flags,
-                       int coef, int key)
-{
+                       int coef, int key) {
     INPUTS(images, trigger, target, index, flags, coef, key);
     FLOATS("batch_build", trigger, target);
     const bd_tensor *I = at(g, images);
@@ -283,35 +265,39 @@ static int check_batch(bd_graph *g, int images, int trigger, int target, int ind
     SHAPE(memcmp(at(g, trigger)->dim, one, sizeof one) == 0 &&
               memcmp(at(g, target)->dim, one, sizeof one) == 0,
           "batch_build", "trigger and target must be [1,%d,%d,%d]", one[1], one[2], one[3]);
-    SHAPE(is_per_image(at(g, index), n, 1, BD_TYPE_I32) && is_per_image(at(g, flags), n, 1, BD_TYPE_I32) &&
-              is_per_image(at(g, coef), n, 4, BD_TYPE_F32) && is_per_image(at(g, key), n, 4, BD_TYPE_I32),
-          "batch_build", "index, flags [n] i32, coef [n]x4 f32 and key [n]x4 i32 must agree in n=%d", n);
+    SHAPE(is_per_image(at(g, index), n, 1, BD_TYPE_I32) &&
+              is_per_image(at(g, flags), n, 1, BD_TYPE_I32) &&
+              is_per_image(at(g, coef), n, 4, BD_TYPE_F32) &&
+              is_per_image(at(g, key), n, 4, BD_TYPE_I32),
+          "batch_build",
+          "index, flags [n] i32, coef [n]x4 f32 and key [n]x4 i32 must agree in n=%d", n);
     return 0;
 }
 
 bd_batch_out bd_batch_build(bd_graph *g, int images, int trigger, int target, int index, int flags,
-                            int coef, int key)
-{
+                            int coef, int key) {
     const bd_batch_out none = {-1, -1};
     if (check_batch(g, images, trigger, target, index, flags, coef, key) < 0) return none;
     int n = at(g, index)->dim[0];
     const int h = at(g, images)->dim[1], w = at(g, images)->dim[2], c = at(g, images)->dim[3];
     int x = bd_graph_act(g, "batch.x_t", BD_TYPE_F32, n, h, w, c);
     int y = bd_graph_act(g, "batch.y", BD_TYPE_F32, n, h, w, c);
-    bd_node node = bd_node_make(BD_OP_batch_build, BD_LIST(images, trigger, target, index, flags, coef, key), BD_LIST(x, y));
+    bd_node node =
+        bd_node_make(BD_OP_batch_build, BD_LIST(images, trigger, target, index, flags, coef, key),
+                     BD_LIST(x, y));
     if (emit(g, &node) < 0) return none;
     return (bd_batch_out){x, y};
 }
 
-int bd_sampler_step(bd_graph *g, int x, int e, int coef, int key)
-{
+int bd_sampler_step(bd_graph *g, int x, int e, int coef, int key) {
     INPUTS(x, e, coef, key);
     FLOATS("sampler_step", x, e);
     const bd_tensor *X = at(g, x), *K = at(g, coef);
     SHAPE(X->kind == BD_TENSOR_STATE, "sampler_step", "x (%s) must be a state tensor", X->name);
     SHAPE(same_dims(X, at(g, e)), "sampler_step", "x " DIMS " and e " DIMS " differ", DIM_ARGS(X),
           DIM_ARGS(at(g, e)));
-    SHAPE(is_vector(K, 16) && K->type == BD_TYPE_F64, "sampler_step", "coef must be f64 [1,1,1,16]");
+    SHAPE(is_vector(K, 16) && K->type == BD_TYPE_F64, "sampler_step",
+          "coef must be f64 [1,1,1,16]");
     SHAPE(is_per_image(at(g, key), X->dim[0], 4, BD_TYPE_I32), "sampler_step",
           "key must be i32 [%d]x4", X->dim[0]);
     bd_node node = bd_node_make(BD_OP_sampler_step, BD_LIST(x, e, coef, key), BD_LIST(x));

@@ -8,14 +8,13 @@
 
 typedef struct {
     bd_graph *g;
-    int n;          /* tensors that existed before the backward pass */
-    int *grad;      /* by tensor id: id of the gradient gathered so far, -1 = none */
-    bool *needed;   /* by tensor id: lies between a parameter (or wrt) and the loss */
-    int *left;      /* by tensor id: contributions still to come */
+    int n;        /* tensors that existed before the backward pass */
+    int *grad;    /* by tensor id: id of the gradient gathered so far, -1 = none */
+    bool *needed; /* by tensor id: lies between a parameter (or wrt) and the loss */
+    int *left;    /* by tensor id: contributions still to come */
 } tape;
 
-static int like(tape *t, int id, const char *name)
-{
+static int like(tape *t, int id, const char *name) {
     const bd_tensor *x = &t->g->tensors[id];
     return bd_graph_act(t->g, name, BD_TYPE_F32, x->dim[0], x->dim[1], x->dim[2], x->dim[3]);
 }
@@ -24,8 +23,7 @@ static bool wants(const tape *t, int id) { return id >= 0 && id < t->n && t->nee
 
 /* Where the gradient of `id` from one consumer shall be written: straight into the GRAD tensor when it
  * is a parameter with one consumer, else a new activation. */
-static int slot(tape *t, int id, const char *name)
-{
+static int slot(tape *t, int id, const char *name) {
     if (!wants(t, id)) return -1;
     if (t->g->tensors[id].kind == BD_TENSOR_PARAM && t->left[id] == 1 && t->grad[id] < 0)
         return t->g->grad_of[id];
@@ -33,8 +31,7 @@ static int slot(tape *t, int id, const char *name)
 }
 
 /* Take `d` (made by slot) as one contribution to the gradient of `id`. */
-static void contribute(tape *t, int id, int d)
-{
+static void contribute(tape *t, int id, int d) {
     if (!wants(t, id) || d < 0) return;
     t->left[id]--;
     if (t->grad[id] < 0) {
@@ -49,15 +46,13 @@ static void contribute(tape *t, int id, int d)
 }
 
 static void append(tape *t, const bd_node *like_attr, bd_op op, const int *in, int n_in,
-                   const int *out, int n_out)
-{
+                   const int *out, int n_out) {
     bd_node n = bd_node_make(op, in, n_in, out, n_out);
     if (like_attr) n.attr = like_attr->attr;
     bd_graph_append(t->g, &n);
 }
 
-static void conv2d_rule(tape *t, const bd_node *n, int dy)
-{
+static void conv2d_rule(tape *t, const bd_node *n, int dy) {
     int x = n->in[0], w = n->in[1], b = n->in[2];
     if (wants(t, w) || wants(t, b)) {
         int dw = slot(t, w, "grad.weight"), db = slot(t, b, "grad.bias");
@@ -72,8 +67,7 @@ static void conv2d_rule(tape *t, const bd_node *n, int dy)
     }
 }
 
-static void group_norm_rule(tape *t, const bd_node *n, int dy)
-{
+static void group_norm_rule(tape *t, const bd_node *n, int dy) {
     int x = n->in[0], gamma = n->in[1], beta = n->in[2];
     int dx = slot(t, x, "grad.group_norm"), dg = slot(t, gamma, "grad.gamma"),
         db = slot(t, beta, "grad.beta");
@@ -84,8 +78,7 @@ static void group_norm_rule(tape *t, const bd_node *n, int dy)
     contribute(t, beta, db);
 }
 
-static void attention_rule(tape *t, const bd_node *n, int dy)
-{
+static void attention_rule(tape *t, const bd_node *n, int dy) {
     int d[3];
     for (int i = 0; i < 3; i++) d[i] = slot(t, n->in[i], "grad.attention");
     append(t, n, BD_OP_attention_bwd, BD_LIST(dy, n->in[0], n->in[1], n->in[2], n->out[1]),
@@ -94,8 +87,7 @@ static void attention_rule(tape *t, const bd_node *n, int dy)
 }
 
 /* A gradient that is dy itself. A parameter needs its own GRAD storage, so it gets a copy. */
-static void pass(tape *t, int id, int dy)
-{
+static void pass(tape *t, int id, int dy) {
     if (!wants(t, id)) return;
     if (t->g->tensors[id].kind != BD_TENSOR_PARAM) {
         contribute(t, id, dy);
@@ -109,16 +101,14 @@ static void pass(tape *t, int id, int dy)
 }
 
 /* dx = op(dy [, extra]) for the ops whose backward has one output. */
-static void unary_rule(tape *t, const bd_node *n, bd_op op, int x, int dy, int extra)
-{
+static void unary_rule(tape *t, const bd_node *n, bd_op op, int x, int dy, int extra) {
     if (!wants(t, x)) return;
     int dx = slot(t, x, "grad");
     append(t, n, op, BD_LIST(dy, extra), BD_LIST(dx));
     contribute(t, x, dx);
 }
 
-static void concat_rule(tape *t, const bd_node *n, int dy)
-{
+static void concat_rule(tape *t, const bd_node *n, int dy) {
     int first = 0;
     for (int i = 0; i < 2; i++) {
         int x = n->in[i], c = t->g->tensors[x].dim[3];
@@ -133,16 +123,14 @@ static void concat_rule(tape *t, const bd_node *n, int dy)
     }
 }
 
-static void mean_hw_rule(tape *t, const bd_node *n, int dy)
-{
+static void mean_hw_rule(tape *t, const bd_node *n, int dy) {
     bd_node like_x = *n;
     const bd_tensor *x = &t->g->tensors[n->in[0]];
     like_x.attr.spatial = (bd_spatial_attr){x->dim[1], x->dim[2]};
     unary_rule(t, &like_x, BD_OP_mean_hw_bwd, n->in[0], dy, -1);
 }
 
-static void node_rule(tape *t, const bd_node *n, int dy)
-{
+static void node_rule(tape *t, const bd_node *n, int dy) {
     switch (n->op) {
     case BD_OP_conv2d: conv2d_rule(t, n, dy); break;
     case BD_OP_group_norm: group_norm_rule(t, n, dy); break;
@@ -160,14 +148,12 @@ static void node_rule(tape *t, const bd_node *n, int dy)
     case BD_OP_upsample2: unary_rule(t, NULL, BD_OP_upsample2_bwd, n->in[0], dy, -1); break;
     case BD_OP_silu: unary_rule(t, NULL, BD_OP_silu_bwd, n->in[0], dy, n->in[0]); break;
     case BD_OP_mean_hw: mean_hw_rule(t, n, dy); break;
-    default:
-        bd_graph_set_error(t->g, BD_E_ARG, "op %s has no backward rule", bd_op_name(n->op));
+    default: bd_graph_set_error(t->g, BD_E_ARG, "op %s has no backward rule", bd_op_name(n->op));
     }
 }
 
 /* Mark what lies between the parameters (or wrt) and the loss, and count each tensor's consumers there. */
-static void mark(tape *t, int loss, int last, const int *wrt, int n_wrt)
-{
+static void mark(tape *t, int loss, int last, const int *wrt, int n_wrt) {
     bd_graph *g = t->g;
     bool *reaches = calloc((size_t)t->n, sizeof *reaches);
     if (!reaches) {
@@ -195,8 +181,7 @@ static void mark(tape *t, int loss, int last, const int *wrt, int n_wrt)
     free(reaches);
 }
 
-static void start(tape *t, const bd_node *n)
-{
+static void start(tape *t, const bd_node *n) {
     bd_op op = n->op == BD_OP_mse ? BD_OP_mse_bwd : BD_OP_cross_entropy_bwd;
     int x = n->op == BD_OP_mse ? n->in[0] : n->out[1];
     int d = slot(t, n->in[0], "grad.loss");
@@ -204,23 +189,22 @@ static void start(tape *t, const bd_node *n)
     contribute(t, n->in[0], d);
 }
 
-static bd_status check_all(const tape *t, const int *wrt, int n_wrt, int *grad_of_wrt)
-{
+static bd_status check_all(const tape *t, const int *wrt, int n_wrt, int *grad_of_wrt) {
     bd_graph *g = t->g;
     for (int i = 0; i < t->n; i++)
         BD_REQUIRE(g->tensors[i].kind != BD_TENSOR_PARAM || t->grad[i] >= 0, BD_E_ARG,
-                   "graph %s: the loss does not depend on parameter %s", g->name, g->tensors[i].name);
+                   "graph %s: the loss does not depend on parameter %s", g->name,
+                   g->tensors[i].name);
     for (int i = 0; i < n_wrt; i++) {
-        BD_REQUIRE(t->grad[wrt[i]] >= 0, BD_E_ARG, "graph %s: the loss does not depend on %s", g->name,
-                   g->tensors[wrt[i]].name);
+        BD_REQUIRE(t->grad[wrt[i]] >= 0, BD_E_ARG, "graph %s: the loss does not depend on %s",
+                   g->name, g->tensors[wrt[i]].name);
         grad_of_wrt[i] = t->grad[wrt[i]];
         bd_graph_keep(g, grad_of_wrt[i]);
     }
     return BD_OK;
 }
 
-static bd_status make_grads(bd_graph *g, int n)
-{
+static bd_status make_grads(bd_graph *g, int n) {
     g->grad_of = malloc((size_t)n * sizeof *g->grad_of);
     BD_REQUIRE(g->grad_of, BD_E_MEMORY, "graph %s: out of memory", g->name);
     g->n_grad_of = n;
@@ -235,25 +219,25 @@ static bd_status make_grads(bd_graph *g, int n)
     return BD_OK;
 }
 
-static int producer(const bd_graph *g, int tensor)
-{
+static int producer(const bd_graph *g, int tensor) {
     for (int i = g->n_nodes - 1; i >= 0; i--)
         for (int k = 0; k < BD_NODE_OUT_MAX; k++)
             if (g->nodes[i].out[k] == tensor) return i;
     return -1;
 }
 
-static bd_status differentiate(tape *t, int loss, int last, const int *wrt, int n_wrt, int *grad_of_wrt)
-{
+static bd_status differentiate(tape *t, int loss, int last, const int *wrt, int n_wrt,
+                               int *grad_of_wrt) {
     bd_graph *g = t->g;
     for (int i = 0; i < t->n; i++) t->grad[i] = -1;
     BD_TRY(make_grads(g, t->n));
     mark(t, loss, last, wrt, n_wrt);
     bd_node seed = g->nodes[last];
-    for (int i = 1; i < 3; i++) /* a rule for them would be needed, so a partial gradient would come out */
+    for (int i = 1; i < 3;
+         i++) /* a rule for them would be needed, so a partial gradient would come out */
         BD_REQUIRE(!t->needed[seed.in[i]], BD_E_ARG,
-                   "graph %s: the %s of the loss depends on a parameter or a wanted tensor (%s)", g->name,
-                   i == 1 ? "target" : "weight", g->tensors[seed.in[i]].name);
+                   "graph %s: the %s of the loss depends on a parameter or a wanted tensor (%s)",
+                   g->name, i == 1 ? "target" : "weight", g->tensors[seed.in[i]].name);
     start(t, &seed);
     for (int i = last - 1; i >= 0 && !g->status; i--) {
         bd_node n = g->nodes[i]; /* a copy: appending may move the array */
@@ -263,17 +247,21 @@ static bd_status differentiate(tape *t, int loss, int last, const int *wrt, int 
     return check_all(t, wrt, n_wrt, grad_of_wrt);
 }
 
-bd_status bd_graph_backward(bd_graph *g, int loss, const int *wrt, int n_wrt, int *grad_of_wrt)
-{
+bd_status bd_graph_backward(bd_graph *g, int loss, const int *wrt, int n_wrt, int *grad_of_wrt) {
     BD_TRY(bd_graph_status(g));
     BD_REQUIRE(!g->grad_of, BD_E_ARG, "graph %s: backward was already built", g->name);
-    BD_REQUIRE(loss >= 0 && loss < g->n_tensors, BD_E_ARG, "graph %s: no such loss tensor", g->name);
+    BD_REQUIRE(loss >= 0 && loss < g->n_tensors, BD_E_ARG, "graph %s: no such loss tensor",
+               g->name);
     int last = producer(g, loss);
-    BD_REQUIRE(last >= 0 && (g->nodes[last].op == BD_OP_mse || g->nodes[last].op == BD_OP_cross_entropy),
-               BD_E_ARG, "graph %s: %s is no loss (mse, cross_entropy)", g->name, g->tensors[loss].name);
+    BD_REQUIRE(
+        last >= 0 && (g->nodes[last].op == BD_OP_mse || g->nodes[last].op == BD_OP_cross_entropy),
+        BD_E_ARG, "graph %s: %s is no loss (mse, cross_entropy)", g->name, g->tensors[loss].name);
     size_t n = (size_t)g->n_tensors;
-    tape t = {.g = g, .n = g->n_tensors, .grad = malloc(n * sizeof(int)),
-              .needed = calloc(n, sizeof(bool)), .left = calloc(n, sizeof(int))};
+    tape t = {.g = g,
+              .n = g->n_tensors,
+              .grad = malloc(n * sizeof(int)),
+              .needed = calloc(n, sizeof(bool)),
+              .left = calloc(n, sizeof(int))};
     bd_status st = t.grad && t.needed && t.left
                        ? differentiate(&t, loss, last, wrt, n_wrt, grad_of_wrt)
                        : bd_fail(BD_E_MEMORY, "graph %s: out of memory", g->name);

@@ -39,18 +39,35 @@ typedef struct {
     bd_tensor_kind kind;
     bd_type type;
     int dim[4];
-    bool keep;        /* ACT: the driver reads it after the tile (its storage is not reused) */
-    int param;        /* GRAD: tensor id of its PARAM; else -1 */
+    bool keep; /* ACT: the driver reads it after the tile (its storage is not reused) */
+    int param; /* GRAD: tensor id of its PARAM; else -1 */
 } bd_tensor;
 
-typedef struct { int kh, kw, stride, pad_top, pad_left, pad_bottom, pad_right; } bd_conv_attr;
-typedef struct { int groups; float eps; bool silu; } bd_norm_attr;
-typedef struct { int heads; } bd_attention_attr;
-typedef struct { float value; } bd_scalar_attr;
-typedef struct { int first; } bd_slice_attr;
-typedef struct { int h, w; } bd_spatial_attr;
+typedef struct {
+    int kh, kw, stride, pad_top, pad_left, pad_bottom, pad_right;
+} bd_conv_attr;
+typedef struct {
+    int groups;
+    float eps;
+    bool silu;
+} bd_norm_attr;
+typedef struct {
+    int heads;
+} bd_attention_attr;
+typedef struct {
+    float value;
+} bd_scalar_attr;
+typedef struct {
+    int first;
+} bd_slice_attr;
+typedef struct {
+    int h, w;
+} bd_spatial_attr;
 /* half = C/2; f_k = exp(-ln(10000) k / (half - shift)); vector = [sin, cos], or [cos, sin] when flipped */
-typedef struct { bool flip_sin_to_cos; int freq_shift; } bd_time_attr;
+typedef struct {
+    bool flip_sin_to_cos;
+    int freq_shift;
+} bd_time_attr;
 
 typedef struct {
     bd_op op;
@@ -106,17 +123,22 @@ int bd_upsample2(bd_graph *g, int x);
 int bd_silu(bd_graph *g, int x);
 int bd_mean_hw(bd_graph *g, int x);
 int bd_time_embedding(bd_graph *g, int timestep, int channels, bd_time_attr a);
-int bd_mse(bd_graph *g, int pred, int target, int weight);                    /* -> loss [n] f64 */
-int bd_cross_entropy(bd_graph *g, int logits, int label, int weight, int *prob); /* -> loss [n] f64 */
-typedef struct { int x_t, y; } bd_batch_out;
-bd_batch_out bd_batch_build(bd_graph *g, int images, int trigger, int target, int index, int flags, int coef, int key);
+int bd_mse(bd_graph *g, int pred, int target, int weight); /* -> loss [n] f64 */
+int bd_cross_entropy(bd_graph *g, int logits, int label, int weight,
+                     int *prob); /* -> loss [n] f64 */
+typedef struct {
+    int x_t, y;
+} bd_batch_out;
+bd_batch_out bd_batch_build(bd_graph *g, int images, int trigger, int target, int index, int flags,
+                            int coef, int key);
 int bd_sampler_step(bd_graph *g, int x, int e, int coef, int key); /* writes back into state x */
 
 /* bd_graph_backward -- append the gradient of sum_n weight[n]*loss[n] for every PARAM (and, when not NULL, for the
  * n_wrt tensors wrt[], whose gradient ids go to grad_of_wrt[] as kept ACT tensors). loss must come from bd_mse or
  * bd_cross_entropy.
  *   errors   BD_E_ARG: the loss does not depend on a parameter (its name is in the text) */
-BD_MUST_CHECK bd_status bd_graph_backward(bd_graph *g, int loss, const int *wrt, int n_wrt, int *grad_of_wrt);
+BD_MUST_CHECK bd_status bd_graph_backward(bd_graph *g, int loss, const int *wrt, int n_wrt,
+                                          int *grad_of_wrt);
 
 /* bd_graph_grad -- id of the GRAD tensor of a PARAM after bd_graph_backward; -1 before. */
 int bd_graph_grad(const bd_graph *g, int param);

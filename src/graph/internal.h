@@ -20,7 +20,8 @@ struct bd_graph {
 
 /* bd_graph_act -- new ACT tensor; -1 on failure (recorded in g). */
 int bd_graph_act(bd_graph *g, const char *name, bd_type type, int n, int h, int w, int c);
-int bd_graph_leaf(bd_graph *g, const char *name, bd_tensor_kind kind, bd_type type, const int dim[4]);
+int bd_graph_leaf(bd_graph *g, const char *name, bd_tensor_kind kind, bd_type type,
+                  const int dim[4]);
 
 /* bd_node_make -- a node with the given inputs and outputs, the rest -1, attributes zero. */
 bd_node bd_node_make(bd_op op, const int *in, int n_in, const int *out, int n_out);

@@ -1,0 +1,504 @@
+/* The engine of the CPU backend: lower, plan, allocate, replay.
+ * A batch is cut into tiles; each worker runs whole tiles with its own arena, so nothing depends on how many
+ * workers there are. Gradients of tiles are added in tile order: a worker waits for its tile's turn. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "cpu/internal.h"
+
+enum { ALIGN = 64, NORM_BLOCK = 4096, ADAM_BLOCK = 1 << 15 };
+
+static size_t round_up(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
+static bool is_conv(bd_op op) {
+    return op == BD_OP_conv2d || op == BD_OP_conv2d_bwd_data || op == BD_OP_conv2d_bwd_weight;
+}
+
+static bd_conv_shape conv_shape(const bd_graph *g, const bd_node *n) {
+    int xi = n->op == BD_OP_conv2d_bwd_data ? n->out[0] : n->in[0];
+    int yi = n->op == BD_OP_conv2d            ? n->out[0]
+             : n->op == BD_OP_conv2d_bwd_data ? n->in[0]
+                                              : n->in[1];
+    const bd_tensor *x = bd_graph_tensor(g, xi), *y = bd_graph_tensor(g, yi);
+    bool bias =
+        n->op == BD_OP_conv2d ? n->in[2] >= 0 : n->op == BD_OP_conv2d_bwd_weight && n->out[1] >= 0;
+    return (bd_conv_shape){x->dim[0], x->dim[1], x->dim[2],    x->dim[3], y->dim[1],
+                           y->dim[2], y->dim[3], n->attr.conv, bias,      false};
+}
+
+/* Weights stay packed between uses; a weight gradient that is summed over tiles stays packed too. Any other
+ * conversion happens in the op's workspace: packed copy first, library scratch behind it. */
+static bool packs_in_workspace(const bd_engine *e, const bd_node *n) {
+    if (n->op == BD_OP_conv2d_bwd_weight)
+        return n->out[0] < 0 || bd_graph_tensor(e->g, n->out[0])->kind != BD_TENSOR_GRAD;
+    return bd_graph_tensor(e->g, n->in[1])->kind != BD_TENSOR_PARAM;
+}
+
+static bd_status make_convs(bd_engine *e, size_t *workspace) {
+    for (int i = 0; i < bd_graph_node_count(e->g); i++) {
+        const bd_node *n = bd_graph_node(e->g, i);
+        if (!is_conv(n->op)) {
+            workspace[i] = cpu_ops[n->op].workspace ? cpu_ops[n->op].workspace(e->g, n) : 0;
+            continue;
+        }
+        bd_conv_shape s = conv_shape(e->g, n);
+        bd_conv_dir dir = n->op == BD_OP_conv2d            ? BD_CONV_FWD
+                          : n->op == BD_OP_conv2d_bwd_data ? BD_CONV_BWD_DATA
+                                                           : BD_CONV_BWD_WEIGHT;
+        BD_TRY(bd_conv_create(&e->conv[i], dir, &s));
+        size_t packed = round_up(bd_conv_packed_bytes(e->conv[i]));
+        workspace[i] = round_up(bd_conv_scratch_bytes(e->conv[i]));
+        if (packs_in_workspace(e, n))
+            workspace[i] += packed;
+        else if (n->op == BD_OP_conv2d_bwd_weight) {
+            e->packed_by[n->out[0]] = i;
+            e->bytes[n->out[0]] = packed;
+        } else {
+            e->packed_at[i] = e->packed_bytes;
+            e->packed_bytes += packed;
+        }
+    }
+    return BD_OK;
+}
+
+static void lay_out_leaves(bd_engine *e) {
+    for (int i = 0; i < bd_graph_tensor_count(e->g); i++) {
+        const bd_tensor *t = bd_graph_tensor(e->g, i);
+        size_t *total = NULL;
+        switch (t->kind) {
+        case BD_TENSOR_PARAM: /* parameters lie without gaps: one Adam pass over all of them */
+            e->place[i] = e->params_bytes;
+            e->params_bytes += bd_tensor_count(t) * sizeof(float);
+            continue;
+        case BD_TENSOR_GRAD: total = &e->grads_bytes; break;
+        case BD_TENSOR_CONST: total = &e->consts_bytes; break;
+        case BD_TENSOR_INPUT:
+        case BD_TENSOR_STATE: total = &e->leaves_bytes; break;
+        case BD_TENSOR_ACT: continue;
+        }
+        e->place[i] = *total;
+        *total += round_up(e->bytes[i]);
+    }
+    e->n_params = e->params_bytes / sizeof(float);
+}
+
+static bool trains(const bd_engine *e) { return e->grads_bytes > 0; }
+
+static bd_status allocate(bd_engine *e) {
+    size_t tensors = (size_t)bd_graph_tensor_count(e->g) + 1,
+           nodes = (size_t)bd_graph_node_count(e->g) + 1;
+    bool ok = (e->params = bd_alloc_pages(e->params_bytes + ALIGN)) &&
+              (e->consts = bd_alloc_pages(e->consts_bytes + ALIGN)) &&
+              (e->packed = bd_alloc_pages(e->packed_bytes + ALIGN));
+    if (ok && trains(e))
+        ok = (e->grad_sum = bd_alloc_pages(e->grads_bytes)) &&
+             (e->grad_plain = bd_alloc_pages(e->params_bytes)) &&
+             (e->adam_m = bd_alloc_pages(e->params_bytes)) &&
+             (e->adam_v = bd_alloc_pages(e->params_bytes));
+    for (int w = 0; ok && w < e->workers; w++) {
+        cpu_worker *k = &e->worker[w];
+        ok = (k->data = calloc(tensors, sizeof *k->data)) &&
+             (k->workspace = calloc(nodes, sizeof *k->workspace)) &&
+             (k->conv = calloc(nodes, sizeof(bd_conv_bound *))) &&
+             (k->arena = bd_alloc_pages(e->plan.arena_bytes + ALIGN)) &&
+             (k->leaves = bd_alloc_pages(e->leaves_bytes + ALIGN)) &&
+             (!trains(e) || (k->grads = bd_alloc_pages(e->grads_bytes)));
+    }
+    bd_memory m;
+    bd_backend_cpu.engine_memory(e, &m);
+    BD_REQUIRE(ok, BD_E_MEMORY,
+               "cpu: out of memory: this network needs %.1f GiB with %d threads; use fewer threads",
+               (double)m.total / (1 << 30), e->workers);
+    return BD_OK;
+}
+
+static void bind_tensors(bd_engine *e, cpu_worker *k) {
+    for (int i = 0; i < bd_graph_tensor_count(e->g); i++) {
+        switch (bd_graph_tensor(e->g, i)->kind) {
+        case BD_TENSOR_PARAM: k->data[i] = e->params + e->place[i]; break;
+        case BD_TENSOR_GRAD: k->data[i] = k->grads + e->place[i]; break;
+        case BD_TENSOR_CONST: k->data[i] = e->consts + e->place[i]; break;
+        case BD_TENSOR_INPUT:
+        case BD_TENSOR_STATE: k->data[i] = k->leaves + e->place[i]; break;
+        case BD_TENSOR_ACT:
+            k->data[i] = e->plan.tensors[i].bytes ? k->arena + e->plan.tensors[i].offset : NULL;
+            break;
+        }
+    }
+    for (int i = 0; i < bd_graph_node_count(e->g); i++)
+        k->workspace[i] = k->arena + e->plan.workspaces[i].offset;
+}
+
+static bd_status bind_conv(bd_engine *e, cpu_worker *k, int i) {
+    const bd_node *n = bd_graph_node(e->g, i);
+    char *scratch = k->workspace[i], *packed = scratch;
+    if (packs_in_workspace(e, n))
+        scratch += round_up(bd_conv_packed_bytes(e->conv[i]));
+    else
+        packed =
+            n->op == BD_OP_conv2d_bwd_weight ? k->data[n->out[0]] : e->packed + e->packed_at[i];
+#define AT(id) ((id) < 0 ? NULL : k->data[id])
+    if (n->op == BD_OP_conv2d)
+        return bd_conv_bind(&k->conv[i], e->conv[i], AT(n->in[0]), packed, AT(n->in[2]),
+                            AT(n->out[0]), NULL, scratch);
+    if (n->op == BD_OP_conv2d_bwd_data)
+        return bd_conv_bind(&k->conv[i], e->conv[i], AT(n->out[0]), packed, NULL, AT(n->in[0]),
+                            NULL, scratch);
+    return bd_conv_bind(&k->conv[i], e->conv[i], AT(n->in[0]), packed, AT(n->out[1]), AT(n->in[1]),
+                        NULL, scratch);
+#undef AT
+}
+
+static bd_status bind_worker(bd_engine *e, cpu_worker *k) {
+    bind_tensors(e, k);
+    for (int i = 0; i < bd_graph_node_count(e->g); i++)
+        if (e->conv[i]) BD_TRY(bind_conv(e, k, i));
+    return BD_OK;
+}
+
+static bd_status check_graph(const bd_engine *e) {
+    BD_TRY(bd_graph_status(e->g));
+    BD_REQUIRE(e->vec, BD_E_DEVICE,
+               "cpu: this processor has no AVX2 and FMA, which the CPU backend needs");
+    for (int i = 0; i < bd_graph_node_count(e->g); i++)
+        BD_REQUIRE(is_conv(bd_graph_node(e->g, i)->op) || cpu_ops[bd_graph_node(e->g, i)->op].run,
+                   BD_E_ARG, "cpu: op %s cannot stand in a graph",
+                   bd_op_name(bd_graph_node(e->g, i)->op));
+    return BD_OK;
+}
+
+static bd_status build(bd_engine *e) {
+    const size_t tensors = (size_t)bd_graph_tensor_count(e->g) + 1,
+                 nodes = (size_t)bd_graph_node_count(e->g) + 1;
+    BD_TRY(check_graph(e));
+    size_t *workspace = calloc(nodes, sizeof *workspace);
+    e->conv = calloc(nodes, sizeof(bd_conv *));
+    e->packed_at = calloc(nodes, sizeof *e->packed_at);
+    e->place = calloc(tensors, sizeof *e->place);
+    e->bytes = calloc(tensors, sizeof *e->bytes);
+    e->packed_by = calloc(tensors, sizeof *e->packed_by);
+    e->worker = calloc((size_t)e->workers, sizeof *e->worker);
+    bd_status st = BD_OK;
+    if (!workspace || !e->conv || !e->packed_at || !e->place || !e->bytes || !e->packed_by ||
+        !e->worker)
+        BD_FAIL_TO(done, st, BD_E_MEMORY, "cpu: out of memory");
+    for (int i = 0; i < bd_graph_tensor_count(e->g); i++) {
+        const bd_tensor *t = bd_graph_tensor(e->g, i);
+        e->bytes[i] = bd_tensor_count(t) * bd_type_size(t->type);
+        e->packed_by[i] = -1;
+    }
+    BD_TRY_TO(done, st, make_convs(e, workspace));
+    lay_out_leaves(e);
+    BD_TRY_TO(done, st, bd_plan_create(&e->plan, e->g, e->bytes, workspace));
+    BD_TRY_TO(done, st, allocate(e));
+    for (int w = 0; w < e->workers; w++) BD_TRY_TO(done, st, bind_worker(e, &e->worker[w]));
+done:
+    free(workspace);
+    return st;
+}
+
+static void engine_destroy(bd_engine *e) {
+    if (!e) return;
+    int nodes = bd_graph_node_count(e->g);
+    for (int w = 0; e->worker && w < e->workers; w++) {
+        cpu_worker *k = &e->worker[w];
+        for (int i = 0; k->conv && i < nodes; i++) bd_conv_unbind(k->conv[i]);
+        free(k->data);
+        free(k->workspace);
+        free(k->conv);
+        bd_free_pages(k->arena, e->plan.arena_bytes + ALIGN);
+        bd_free_pages(k->leaves, e->leaves_bytes + ALIGN);
+        bd_free_pages(k->grads, e->grads_bytes);
+    }
+    for (int i = 0; e->conv && i < nodes; i++) bd_conv_destroy(e->conv[i]);
+    bd_free_pages(e->params, e->params_bytes + ALIGN);
+    bd_free_pages(e->consts, e->consts_bytes + ALIGN);
+    bd_free_pages(e->packed, e->packed_bytes + ALIGN);
+    bd_free_pages(e->grad_sum, e->grads_bytes);
+    bd_free_pages(e->grad_plain, e->params_bytes);
+    bd_free_pages(e->adam_m, e->params_bytes);
+    bd_free_pages(e->adam_v, e->params_bytes);
+    bd_plan_clear(&e->plan);
+    pthread_mutex_destroy(&e->lock);
+    pthread_cond_destroy(&e->moved);
+    free(e->conv);
+    free(e->packed_at);
+    free(e->place);
+    free(e->bytes);
+    free(e->packed_by);
+    free(e->worker);
+    free(e);
+}
+
+static bd_status engine_create(bd_engine **out, const bd_graph *g, bd_pool *pool) {
+    *out = NULL;
+    bd_engine *e = calloc(1, sizeof *e);
+    BD_REQUIRE(e, BD_E_MEMORY, "cpu: out of memory");
+    *e = (bd_engine){.g = g,
+                     .pool = pool,
+                     .vec = bd_vec_best(),
+                     .workers = bd_pool_workers(pool),
+                     .dirty = true};
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_cond_init(&e->moved, NULL);
+    bd_status st = build(e);
+    if (st) {
+        engine_destroy(e);
+        return st;
+    }
+    *out = e;
+    return BD_OK;
+}
+
+static void engine_memory(const bd_engine *e, bd_memory *m) {
+    m->params = e->params_bytes + e->packed_bytes + e->consts_bytes;
+    m->optimizer = trains(e) ? e->grads_bytes + 3 * e->params_bytes : 0;
+    m->arena = e->plan.arena_bytes + e->leaves_bytes;
+    m->total = m->params + m->optimizer + (size_t)e->workers * (m->arena + e->grads_bytes);
+}
+
+/* --- slots --- */
+
+static bd_status slot_data(const bd_engine *e, bd_slot slot, int id, float **out) {
+    BD_REQUIRE(id >= 0 && id < bd_graph_tensor_count(e->g) &&
+                   bd_graph_tensor(e->g, id)->kind == BD_TENSOR_PARAM,
+               BD_E_ARG, "cpu: tensor %d is no parameter", id);
+    char *base = slot == BD_SLOT_PARAM    ? e->params
+                 : slot == BD_SLOT_GRAD   ? e->grad_plain
+                 : slot == BD_SLOT_ADAM_M ? e->adam_m
+                                          : e->adam_v;
+    BD_REQUIRE(base, BD_E_ARG, "cpu: this engine does not train, it has no gradients and moments");
+    *out = (float *)(base + e->place[id]);
+    return BD_OK;
+}
+
+static bd_status slot_set(bd_engine *e, bd_slot slot, int id, const float *src) {
+    float *p;
+    BD_TRY(slot_data(e, slot, id, &p));
+    memcpy(p, src, e->bytes[id]);
+    if (slot == BD_SLOT_PARAM) e->dirty = true;
+    return BD_OK;
+}
+
+static bd_status slot_get(bd_engine *e, bd_slot slot, int id, float *dst) {
+    float *p;
+    BD_TRY(slot_data(e, slot, id, &p));
+    memcpy(dst, p, e->bytes[id]);
+    return BD_OK;
+}
+
+static bd_status const_set(bd_engine *e, int id, const void *src) {
+    BD_REQUIRE(id >= 0 && id < bd_graph_tensor_count(e->g) &&
+                   bd_graph_tensor(e->g, id)->kind == BD_TENSOR_CONST,
+               BD_E_ARG, "cpu: tensor %d is no constant", id);
+    memcpy(e->consts + e->place[id], src, e->bytes[id]);
+    return BD_OK;
+}
+
+/* --- replay --- */
+
+static bd_status pack_task(void *ctx, int task, int worker) {
+    bd_engine *e = ctx;
+    (void)worker;
+    const bd_node *n = bd_graph_node(e->g, task);
+    if (!e->conv[task] || n->op == BD_OP_conv2d_bwd_weight || packs_in_workspace(e, n))
+        return BD_OK;
+    return bd_conv_pack(e->conv[task], e->packed + e->packed_at[task],
+                        (float *)(e->params + e->place[n->in[1]]));
+}
+
+static bd_status run_conv_node(const bd_engine *e, const cpu_worker *k, int i) {
+    const bd_node *n = bd_graph_node(e->g, i);
+    if (!packs_in_workspace(e, n)) return bd_conv_run(k->conv[i]);
+    if (n->op != BD_OP_conv2d_bwd_weight) {
+        BD_TRY(bd_conv_pack(e->conv[i], k->workspace[i], k->data[n->in[1]]));
+        return bd_conv_run(k->conv[i]);
+    }
+    BD_TRY(bd_conv_run(k->conv[i]));
+    return n->out[0] < 0 ? BD_OK : bd_conv_unpack(e->conv[i], k->data[n->out[0]], k->workspace[i]);
+}
+
+static bd_status run_node(const bd_engine *e, const cpu_worker *k, int i) {
+    const bd_node *n = bd_graph_node(e->g, i);
+    if (e->conv[i]) return run_conv_node(e, k, i);
+    cpu_call c = {e->g, n, e->vec, k->data, k->workspace[i], NULL};
+    return cpu_ops[n->op].run(&c);
+}
+
+typedef struct {
+    bd_engine *e;
+    const bd_run *r;
+    bool accumulate;
+} run_ctx;
+
+static bd_status run_iterations(const run_ctx *x, const cpu_worker *k, int tile) {
+    const bd_view view = {k->data};
+    int nodes = bd_graph_node_count(x->e->g);
+    for (int it = 0; it < x->r->n_iter; it++) {
+        if (x->r->before) BD_TRY(x->r->before(x->r->ctx, tile, it, &view));
+        for (int i = 0; i < nodes; i++) BD_TRY(run_node(x->e, k, i));
+        if (x->r->after) BD_TRY(x->r->after(x->r->ctx, tile, it, &view));
+    }
+    return BD_OK;
+}
+
+/* Wait until all lower tiles have added their gradients. */
+static bool await_turn(bd_engine *e, int tile) {
+    pthread_mutex_lock(&e->lock);
+    while (e->turn != tile && !e->failed) pthread_cond_wait(&e->moved, &e->lock);
+    bool ok = e->turn == tile;
+    pthread_mutex_unlock(&e->lock);
+    return ok;
+}
+
+static void pass_turn(bd_engine *e, bool ok) {
+    pthread_mutex_lock(&e->lock);
+    if (ok)
+        e->turn++;
+    else
+        e->failed = true;
+    pthread_cond_broadcast(&e->moved);
+    pthread_mutex_unlock(&e->lock);
+}
+
+static bd_status tile_task(void *ctx, int tile, int worker) {
+    run_ctx *x = ctx;
+    bd_engine *e = x->e;
+    const cpu_worker *k = &e->worker[worker];
+    bd_status st = run_iterations(x, k, tile);
+    if (!trains(e)) return st;
+    if (!st && !await_turn(e, tile)) st = bd_fail(BD_E_DEVICE, "cpu: an earlier tile failed");
+    if (!st) {
+        float *sum = (float *)e->grad_sum, *mine = (float *)k->grads;
+        if (tile == 0 && !x->accumulate)
+            memcpy(sum, mine, e->grads_bytes);
+        else
+            e->vec->add(sum, sum, mine, e->grads_bytes / sizeof(float));
+    }
+    pass_turn(e, st == BD_OK);
+    return st;
+}
+
+static bd_status unpack_task(void *ctx, int id, int worker) {
+    bd_engine *e = ctx;
+    (void)worker;
+    const bd_tensor *t = bd_graph_tensor(e->g, id);
+    if (t->kind != BD_TENSOR_GRAD) return BD_OK;
+    float *plain = (float *)(e->grad_plain + e->place[t->param]);
+    char *sum = e->grad_sum + e->place[id];
+    if (e->packed_by[id] >= 0) return bd_conv_unpack(e->conv[e->packed_by[id]], plain, sum);
+    memcpy(plain, sum, e->bytes[id]);
+    return BD_OK;
+}
+
+static bd_status run(bd_engine *e, const bd_run *r, bool accumulate) {
+    if (e->dirty) {
+        BD_TRY(bd_pool_run(e->pool, bd_graph_node_count(e->g), pack_task, e));
+        e->dirty = false;
+    }
+    e->turn = 0;
+    e->failed = false;
+    run_ctx x = {e, r, accumulate};
+    BD_TRY(bd_pool_run(e->pool, r->n_tiles, tile_task, &x));
+    return trains(e) ? bd_pool_run(e->pool, bd_graph_tensor_count(e->g), unpack_task, e) : BD_OK;
+}
+
+/* --- optimiser --- */
+
+static bd_status grad_norm(bd_engine *e, double *norm) {
+    BD_REQUIRE(trains(e), BD_E_ARG, "cpu: this engine has no gradients");
+    double sum = 0;
+    for (size_t i = 0; i < e->n_params; i += NORM_BLOCK) {
+        size_t n = e->n_params - i < NORM_BLOCK ? e->n_params - i : NORM_BLOCK;
+        sum += e->vec->sum_sq((float *)e->grad_plain + i, n);
+    }
+    *norm = sqrt(sum);
+    BD_REQUIRE(isfinite(*norm), BD_E_NUMERIC, "the gradient is not finite (norm %g)", *norm);
+    return BD_OK;
+}
+
+typedef struct {
+    bd_engine *e;
+    const bd_adam *a;
+    double norm;
+} adam_ctx;
+
+static bd_status adam_task(void *ctx, int task, int worker) {
+    adam_ctx *x = ctx;
+    (void)worker;
+    const bd_adam *a = x->a;
+    size_t at = (size_t)task * ADAM_BLOCK;
+    size_t n = x->e->n_params - at < ADAM_BLOCK ? x->e->n_params - at : ADAM_BLOCK;
+    double gscale = a->clip > 0 && a->clip / (x->norm + 1e-6) < 1 ? a->clip / (x->norm + 1e-6) : 1;
+    x->e->vec->adam((float *)x->e->params + at, (float *)x->e->adam_m + at,
+                    (float *)x->e->adam_v + at, (float *)x->e->grad_plain + at, n, (float)gscale,
+                    (float)a->beta1, (float)a->beta2,
+                    (float)(a->lr / (1 - pow(a->beta1, (double)a->k))),
+                    (float)(1 / sqrt(1 - pow(a->beta2, (double)a->k))), (float)a->eps);
+    return BD_OK;
+}
+
+static bd_status adam(bd_engine *e, const bd_adam *a, double norm) {
+    BD_REQUIRE(trains(e) && a->k >= 1, BD_E_ARG,
+               "cpu: adam needs gradients and an update number >= 1");
+    adam_ctx x = {e, a, norm};
+    e->dirty = true;
+    return bd_pool_run(e->pool, (int)((e->n_params + ADAM_BLOCK - 1) / ADAM_BLOCK), adam_task, &x);
+}
+
+static bd_status fingerprint(char *out, size_t size) {
+    char version[64];
+    const bd_vec *v = bd_vec_best();
+    bd_onednn_version(version, sizeof version);
+    snprintf(out, size, "cpu f32, kernels %s, oneDNN %s", v ? v->isa : "none", version);
+    return BD_OK;
+}
+
+const bd_backend bd_backend_cpu = {
+    .name = "cpu",
+    .fingerprint = fingerprint,
+    .engine_create = engine_create,
+    .engine_destroy = engine_destroy,
+    .engine_memory = engine_memory,
+    .slot_set = slot_set,
+    .slot_get = slot_get,
+    .const_set = const_set,
+    .run = run,
+    .grad_norm = grad_norm,
+    .adam = adam,
+};
+
+/* --- profile --- */
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+bd_status bd_cpu_profile(bd_engine *e, int repeat, bd_op_profile *rows) {
+    BD_REQUIRE(repeat >= 1, BD_E_ARG, "profile: repeat must be >= 1");
+    double *t = calloc((size_t)repeat, sizeof *t);
+    BD_REQUIRE(t, BD_E_MEMORY, "profile: out of memory");
+    bd_status st = BD_OK;
+    for (int i = 0; !st && i < bd_graph_node_count(e->g); i++) {
+        const bd_node *n = bd_graph_node(e->g, i);
+        for (int r = 0; !st && r < repeat; r++) {
+            double start = bd_clock_seconds();
+            st = run_node(e, &e->worker[0], i);
+            t[r] = bd_clock_seconds() - start;
+        }
+        qsort(t, (size_t)repeat, sizeof *t, by_value);
+        size_t bytes = 0;
+        for (int j = 0; j < BD_NODE_IN_MAX; j++) bytes += n->in[j] >= 0 ? e->bytes[n->in[j]] : 0;
+        for (int j = 0; j < BD_NODE_OUT_MAX; j++) bytes += n->out[j] >= 0 ? e->bytes[n->out[j]] : 0;
+        rows[i] =
+            (bd_op_profile){bd_op_name(n->op), i,
+                            t[repeat / 2],     0,
+                            (double)bytes,     e->conv[i] ? bd_conv_impl(e->conv[i]) : e->vec->isa};
+    }
+    free(t);
+    return st;
+}
