@@ -55,9 +55,8 @@ static void print_file(const bd_safetensors *s) {
 static bd_status inspect_file(const char *path, const bd_model_mark *mark) {
     bd_safetensors *s;
     BD_TRY(bd_safetensors_load(&s, path));
-    print_mark(mark);
     print_file(s);
-    print_mark(mark); /* again below a listing that scrolls the first away */
+    print_mark(mark); /* again, below a listing that scrolled the first away */
     bd_safetensors_destroy(s);
     return BD_OK;
 }
@@ -81,6 +80,7 @@ static bd_status inspect_folder(const char *dir) {
     char path[PATH_BYTES];
     BD_TRY(bd_model_is_backdoored(&mark, dir));
     BD_TRY(bd_model_load(&m, dir));
+    print_mark(&mark);
     print_unet(&m.unet);
     if (m.has_scheduler)
         printf("scheduler\tT %d, beta %g to %g, %s, clip_sample %s\n", m.scheduler.T,
@@ -95,6 +95,7 @@ static bd_status inspect(const char *path) {
     bd_model_mark mark;
     if (bd_file_is_dir(path)) return inspect_folder(path);
     BD_TRY(bd_model_is_backdoored(&mark, path));
+    print_mark(&mark);
     return inspect_file(path, &mark);
 }
 
