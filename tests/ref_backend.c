@@ -78,6 +78,11 @@ static bd_status slot_set(bd_engine *e, bd_slot slot, int param, const float *sr
 }
 
 static bd_status slot_get(bd_engine *e, bd_slot slot, int param, float *dst) {
+    int grad = bd_graph_grad(e->g, param);
+    if (slot == BD_SLOT_GRAD && grad >= 0) { /* kept in float64, as the sum over the tiles */
+        for (size_t i = 0; i < count_of(e, param); i++) dst[i] = (float)e->run->sum[grad][i];
+        return BD_OK;
+    }
     memcpy(dst, e->slot[slot][param], count_of(e, param) * sizeof *dst);
     return BD_OK;
 }
