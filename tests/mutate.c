@@ -13,6 +13,14 @@
 
 #include "base/rng.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define SANITIZED
+#endif
+#endif
+
 void mutate_write(const char *path, const void *data, size_t n) {
     FILE *f = fopen(path, "wb");
     assert_non_null(f);
@@ -21,7 +29,7 @@ void mutate_write(const char *path, const void *data, size_t n) {
 }
 
 void mutate_limit_memory(void) {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(BD_SANITIZED)
+#ifndef SANITIZED
     long pages = 0;
     FILE *f = fopen("/proc/self/statm", "r");
     if (!f) return;

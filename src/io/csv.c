@@ -191,6 +191,10 @@ void bd_format_double(char out[32], double v) {
         strcpy(out, "nan"); /* whatever its sign bit */
         return;
     }
+    if (fabs(v) < 1e15 && v == floor(v)) { /* "100", not "1e+02" */
+        snprintf(out, 32, "%.0f", v);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(out, 32, "%.*g", digits, v);
         if (strtod(out, NULL) == v) return;

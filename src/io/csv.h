@@ -25,7 +25,7 @@ const char *bd_csv_get(const bd_csv *c, size_t row, size_t col);
 /* bd_csv_field -- write one field to w, quoted when it must be; sep is "" for the first, "," for others. */
 BD_MUST_CHECK bd_status bd_csv_field(bd_writer *w, const char *sep, const char *text);
 
-/* bd_format_double -- shortest text that reads back to the same double ("0.1", "1e-05", "nan"). */
+/* bd_format_double -- shortest text that reads back to the same double ("0.1", "100", "1e-05", "nan"). */
 void bd_format_double(char out[32], double v);
 
 #endif
