@@ -160,6 +160,7 @@ static int start_workers(bd_pool *p, int *error) {
 }
 
 bd_status bd_pool_create(bd_pool **out, int workers) {
+    openmp_single_thread(); /* oneDNN asks for the number of threads when a primitive is created, too */
     *out = NULL;
     BD_REQUIRE(workers >= 1 && workers <= 4096, BD_E_ARG,
                "thread pool: %d threads asked for, allowed 1..4096", workers);

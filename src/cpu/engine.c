@@ -433,11 +433,19 @@ static bd_status adam_task(void *ctx, int task, int worker) {
     size_t at = (size_t)task * ADAM_BLOCK;
     size_t n = x->e->n_params - at < ADAM_BLOCK ? x->e->n_params - at : ADAM_BLOCK;
     double gscale = a->clip > 0 && a->clip / (x->norm + 1e-6) < 1 ? a->clip / (x->norm + 1e-6) : 1;
-    x->e->vec->adam((float *)x->e->params + at, (float *)x->e->adam_m + at,
-                    (float *)x->e->adam_v + at, (float *)x->e->grad_plain + at, n, (float)gscale,
-                    (float)a->beta1, (float)a->beta2,
-                    (float)(a->lr / (1 - pow(a->beta1, (double)a->k))),
-                    (float)(1 / sqrt(1 - pow(a->beta2, (double)a->k))), (float)a->eps);
+    const bd_vec_adam v = {
+        .scale = (float)gscale,
+        .b1 = (float)a->beta1,
+        .c1 = (float)(1 - a->beta1),
+        .b2 = (float)a->beta2,
+        .c2 = (float)(1 - a->beta2),
+        .k1 = (float)(a->lr / (1 - pow(a->beta1, (double)a->k))),
+        .k2 = (float)(1 / sqrt(1 - pow(a->beta2, (double)a->k))),
+        .eps = (float)a->eps,
+    };
+    bd_engine *e = x->e;
+    e->vec->adam((float *)e->params + at, (float *)e->adam_m + at, (float *)e->adam_v + at,
+                 (float *)e->grad_plain + at, n, &v);
     return BD_OK;
 }
 
@@ -453,7 +461,9 @@ static bd_status fingerprint(char *out, size_t size) {
     char version[64];
     const bd_vec *v = bd_vec_best();
     bd_onednn_version(version, sizeof version);
-    snprintf(out, size, "cpu f32, kernels %s, oneDNN %s", v ? v->isa : "none", version);
+    int n = snprintf(out, size, "cpu f32, kernels %s, dnnl %s", v ? v->isa : "none", version);
+    BD_REQUIRE(n >= 0 && (size_t)n < size, BD_E_ARG,
+               "cpu: %zu bytes are too few for the fingerprint", size);
     return BD_OK;
 }
 

@@ -13,6 +13,12 @@ typedef struct {
     bool silu;
 } bd_vec_norm;
 
+/* g' = scale g;  m = b1 m + c1 g';  v = b2 v + c2 g'^2;  p -= k1 m / (sqrt(v) k2 + eps), where
+ * c = 1 - b (taken in double), k1 = lr/(1-b1^k), k2 = 1/sqrt(1-b2^k). */
+typedef struct {
+    float scale, b1, c1, b2, c2, k1, k2, eps;
+} bd_vec_adam;
+
 typedef struct {
     const char *isa;
 
@@ -54,9 +60,8 @@ typedef struct {
                     float kc, size_t n); /* ka a + kb b + kc c; c may be NULL */
     void (*clamp)(float *y, float lo, float hi, size_t n);
 
-    /* p, m, v updated in place; see bd_adam. k1 = lr/(1-b1^k), k2 = 1/sqrt(1-b2^k) */
-    void (*adam)(float *p, float *m, float *v, const float *g, size_t n, float gscale, float b1,
-                 float b2, float k1, float k2, float eps);
+    /* p, m, v updated in place; see bd_adam */
+    void (*adam)(float *p, float *m, float *v, const float *g, size_t n, const bd_vec_adam *s);
 } bd_vec;
 
 /* bd_vec_best -- the widest variant that this machine runs; NULL on an x86 without AVX2 and FMA. */

@@ -69,15 +69,15 @@ static void clamp(float *y, float lo, float hi, size_t n) {
 }
 
 static void adam(float *restrict p, float *restrict m, float *restrict v, const float *restrict g,
-                 size_t n, float gscale, float b1, float b2, float k1, float k2, float eps) {
-    float c1 = 1.0f - b1, c2 = 1.0f - b2;
+                 size_t n, const bd_vec_adam *s) {
+    const bd_vec_adam a = *s;
     for (size_t i = 0; i < n; i++) {
-        float d = g[i] * gscale;
-        float mi = fma_(c1, d, b1 * m[i]);
-        float vi = fma_(c2 * d, d, b2 * v[i]);
+        float d = g[i] * a.scale;
+        float mi = fma_(a.c1, d, a.b1 * m[i]);
+        float vi = fma_(a.c2 * d, d, a.b2 * v[i]);
         m[i] = mi;
         v[i] = vi;
-        p[i] -= k1 * mi / fma_(__builtin_sqrtf(vi), k2, eps);
+        p[i] -= a.k1 * mi / fma_(__builtin_sqrtf(vi), a.k2, a.eps);
     }
 }
 
@@ -204,24 +204,22 @@ static void group_norm(float *y, float *mean, float *rstd, const float *x, const
                        const float *beta, const float *v, const bd_vec_norm *s, double *scratch) {
     int c = s->c, per = c / s->groups;
     size_t image = (size_t)s->hw * (size_t)c;
-    float *a = (float *)(scratch + c), *b = a + c; /* y = a x + b */
+    float *a = (float *)(scratch + c),
+          *b = a + c; /* y = a (x - b) + beta: no cancellation at a large mean */
     for (int n = 0; n < s->n; n++) {
         const float *vn = v ? v + (size_t)n * (size_t)c : NULL;
         group_stats(mean, rstd, x, vn, s, scratch, b);
-        for (int j = 0; j < c; j++) {
-            a[j] = rstd[j / per] * gamma[j];
-            b[j] = fma_(-b[j], a[j], beta[j]);
-        }
+        for (int j = 0; j < c; j++) a[j] = rstd[j / per] * gamma[j];
         for (int p = 0; p < s->hw; p++) {
             const float *xp = x + (size_t)p * (size_t)c;
             float *yp = y + (size_t)p * (size_t)c;
             if (s->silu)
                 for (int j = 0; j < c; j++) {
-                    float u = fma_(xp[j], a[j], b[j]);
+                    float u = fma_(xp[j] - b[j], a[j], beta[j]);
                     yp[j] = u * sigmoid(u);
                 }
             else
-                for (int j = 0; j < c; j++) yp[j] = fma_(xp[j], a[j], b[j]);
+                for (int j = 0; j < c; j++) yp[j] = fma_(xp[j] - b[j], a[j], beta[j]);
         }
         x += image;
         y += image;
@@ -231,7 +229,7 @@ static void group_norm(float *y, float *mean, float *rstd, const float *x, const
 }
 
 /* dz = dy act'(u) into dx, and per channel sum dz, sum dz xhat over one image.
- * xhat = x r + o (r = rstd, o = (v - mean) rstd), u = gamma xhat + beta. */
+ * xhat = (x - o) r (r = rstd, o = mean - v), u = gamma xhat + beta. */
 static void norm_bwd_sums(double *sum_dz, double *sum_dzx, float *dx, const float *dy,
                           const float *x, const float *r, const float *o, const float *gamma,
                           const float *beta, int hw, int c, bool act) {
@@ -244,14 +242,14 @@ static void norm_bwd_sums(double *sum_dz, double *sum_dzx, float *dx, const floa
             const float *rj = r + j0, *oj = o + j0, *gj = gamma + j0, *bj = beta + j0;
             for (int p = p0; p < p1; p++) {
                 size_t at = (size_t)p * (size_t)c + (size_t)j0;
-#define LANE(l)                                             \
-    {                                                       \
-        float xh = fma_(x[at + (size_t)(l)], rj[l], oj[l]); \
-        float dz = dy[at + (size_t)(l)];                    \
-        if (act) dz *= silu_slope(fma_(gj[l], xh, bj[l]));  \
-        dx[at + (size_t)(l)] = dz;                          \
-        acc[l] += dz;                                       \
-        accx[l] = fma_(dz, xh, accx[l]);                    \
+#define LANE(l)                                            \
+    {                                                      \
+        float xh = (x[at + (size_t)(l)] - oj[l]) * rj[l];  \
+        float dz = dy[at + (size_t)(l)];                   \
+        if (act) dz *= silu_slope(fma_(gj[l], xh, bj[l])); \
+        dx[at + (size_t)(l)] = dz;                         \
+        acc[l] += dz;                                      \
+        accx[l] = fma_(dz, xh, accx[l]);                   \
     }
                 if (w == LANES)
                     for (int l = 0; l < LANES; l++) LANE(l)
@@ -280,7 +278,7 @@ static void group_norm_bwd(float *dx, float *dgamma, float *dbeta, const float *
         const float *vn = v ? v + (size_t)n * (size_t)c : NULL;
         for (int j = 0; j < c; j++) {
             r[j] = rstd[j / per];
-            o[j] = ((vn ? vn[j] : 0) - mean[j / per]) * r[j];
+            o[j] = mean[j / per] - (vn ? vn[j] : 0);
         }
         norm_bwd_sums(sum_dz, sum_dzx, dx, dy, x, r, o, gamma, beta, s->hw, c, s->silu);
         double count = (double)s->hw * per;
@@ -290,10 +288,10 @@ static void group_norm_bwd(float *dx, float *dgamma, float *dbeta, const float *
                 m += sum_dz[j] * gamma[j];
                 mx += sum_dzx[j] * gamma[j];
             }
-            /* dx = rstd (gamma dz - m/count - xhat mx/count), xhat = r x + o */
+            /* dx = rstd (gamma dz - m/count - xhat mx/count), xhat = r (x - o) */
             for (int j = g * per; j < (g + 1) * per; j++) {
                 k1[j] = (float)(-(double)r[j] * r[j] * mx / count);
-                k0[j] = (float)(-(double)r[j] * (m + o[j] * mx) / count);
+                k0[j] = (float)(-(double)r[j] * m / count);
                 dg[j] += sum_dzx[j];
                 db[j] += sum_dz[j];
                 r[j] *= gamma[j];
@@ -302,7 +300,7 @@ static void group_norm_bwd(float *dx, float *dgamma, float *dbeta, const float *
         for (int p = 0; p < s->hw; p++) {
             const float *xp = x + (size_t)p * (size_t)c;
             float *dp = dx + (size_t)p * (size_t)c;
-            for (int j = 0; j < c; j++) dp[j] = fma_(r[j], dp[j], fma_(k1[j], xp[j], k0[j]));
+            for (int j = 0; j < c; j++) dp[j] = fma_(r[j], dp[j], fma_(k1[j], xp[j] - o[j], k0[j]));
         }
         x += image;
         dx += image;
