@@ -183,9 +183,10 @@ static bd_status after(void *ctx, int tile, int iter, const bd_view *v) {
     (void)iter;
     const sampler_case *c = ctx;
     const float *e = bd_view_data(v, c->e_id);
+    size_t first = (size_t)tile * (size_t)c->tile;
     for (int r = 0; r < c->tile && tile * c->tile + r < c->n; r++)
         for (size_t i = 0; i < c->image; i++)
-            c->e[place(c, (size_t)(tile * c->tile + r), i)] = e[(size_t)r * c->image + i];
+            c->e[place(c, first + (size_t)r, i)] = e[(size_t)r * c->image + i];
     return BD_OK;
 }
 
