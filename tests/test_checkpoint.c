@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "fault.h"
 #include "train/checkpoint.h"
 
 #define DIR_NAME "build/tmp/test_checkpoint"
@@ -222,100 +223,56 @@ static void test_the_one_before_a_damaged_one_is_used(void **state) {
     assert_loads(f, 1);
 }
 
-/* --- faults: the k-th system call fails --- */
-
-static int calls, fail_call;
-
-static bool fault(void) {
-    if (++calls != fail_call) return false;
-    errno = EIO;
-    return true;
-}
-
-static int fault_open(const char *path, int flags, mode_t mode) {
-    return fault() ? -1 : bd_io_posix.open(path, flags, mode);
-}
-static int fault_close(int fd) {
-    bool failed = fault();
-    int result = bd_io_posix.close(fd); /* a failing close closes all the same */
-    if (failed) errno = EIO;
-    return failed ? -1 : result;
-}
-static ssize_t fault_read(int fd, void *buf, size_t n) {
-    return fault() ? -1 : bd_io_posix.read(fd, buf, n);
-}
-static ssize_t fault_write(int fd, const void *buf, size_t n) {
-    return fault() ? -1 : bd_io_posix.write(fd, buf, n);
-}
-static int fault_fsync(int fd) { return fault() ? -1 : bd_io_posix.fsync(fd); }
-static int fault_rename(const char *from, const char *to) {
-    return fault() ? -1 : bd_io_posix.rename(from, to);
-}
-static int fault_unlink(const char *path) { return fault() ? -1 : bd_io_posix.unlink(path); }
-static int fault_fallocate(int fd, off_t offset, off_t len) {
-    return fault() ? -1 : bd_io_posix.fallocate(fd, offset, len);
-}
-
-static void inject(int k) {
-    static bd_io_table table;
-    table = bd_io_posix;
-    table.open = fault_open;
-    table.close = fault_close;
-    table.read = fault_read;
-    table.write = fault_write;
-    table.fsync = fault_fsync;
-    table.rename = fault_rename;
-    table.unlink = fault_unlink;
-    table.fallocate = fault_fallocate;
-    calls = 0;
-    fail_call = k;
-    bd_io_set(&table);
-}
+/* --- faults: the k-th call of each kind fails --- */
 
 static void test_any_failing_call_of_save_leaves_a_good_checkpoint(void **state) {
     fixture *f = *state;
     int failures = 0;
-    for (int k = 1;; k++) {
-        assert_int_equal(bd_file_remove_tree(DIR_NAME), BD_OK);
-        assert_int_equal(bd_file_mkdirs(DIR_NAME), BD_OK);
-        for (int step = 1; step <= 2; step++) assert_int_equal(save(f, step), BD_OK);
-        inject(k);
-        bd_status st = save(f, 3);
-        bool reached = calls >= k;
-        bd_io_set(NULL);
-        if (!reached) { /* save has fewer calls than k: all were tried */
-            assert_int_equal(st, BD_OK);
-            break;
+    for (fault_kind kind = 0; kind < FAULT_KINDS; kind++)
+        for (int k = 1, hit = 1; hit; k++) {
+            assert_int_equal(bd_file_remove_tree(DIR_NAME), BD_OK);
+            assert_int_equal(bd_file_mkdirs(DIR_NAME), BD_OK);
+            for (int step = 1; step <= 2; step++) assert_int_equal(save(f, step), BD_OK);
+            fault_arm(kind, k, false, EIO);
+            bd_status st = save(f, 3);
+            hit = fault_disarm();
+            assert_true(st == BD_OK || (hit && st == BD_E_IO));
+            failures += st != BD_OK;
+            if (!st) assert_true(bd_file_exists(FILE_OF(3)));
+            /* before the rename the newest is 2, after it 3; never a damaged one */
+            assert_loads(f, bd_file_exists(FILE_OF(3)) ? 3 : 2);
+            /* the next attempt goes through */
+            assert_int_equal(save(f, 3), BD_OK);
+            assert_loads(f, 3);
         }
-        if (st) {
-            assert_int_equal(st, BD_E_IO);
-            failures++;
-        }
-        /* before the rename the newest is 2, after it 3; never a damaged one */
-        assert_loads(f, bd_file_exists(FILE_OF(3)) ? 3 : 2);
-        if (!st) assert_true(bd_file_exists(FILE_OF(3)));
-        /* the next attempt goes through */
-        assert_int_equal(save(f, 3), BD_OK);
-        assert_loads(f, 3);
-    }
     assert_true(failures >= 5); /* create, write, fsync, rename, fsync of the folder at least */
+}
+
+static void test_full_disk_leaves_the_checkpoints_before(void **state) {
+    fixture *f = *state;
+    for (int step = 1; step <= 2; step++) assert_int_equal(save(f, step), BD_OK);
+    fault_arm(FAULT_WRITE, 1, true, ENOSPC);
+    bd_status st = save(f, 3);
+    assert_true(fault_disarm() > 0);
+    assert_int_equal(st, BD_E_IO);
+    assert_true(bd_file_exists(FILE_OF(1)));
+    assert_loads(f, 2);
 }
 
 static void test_any_failing_call_of_load_is_reported(void **state) {
     fixture *f = *state;
     assert_int_equal(save(f, 1), BD_OK);
     int failures = 0;
-    for (int k = 1;; k++) {
-        inject(k);
-        bd_checkpoint_state s;
-        bd_status st = load(&s, f);
-        bool reached = calls >= k;
-        bd_io_set(NULL);
-        if (!reached) break;
-        failures += st == BD_E_IO;
-        assert_true(st == BD_E_IO || st == BD_OK);
-        assert_loads(f, 1); /* the file is as it was */
-    }
+    for (fault_kind kind = 0; kind < FAULT_KINDS; kind++)
+        for (int k = 1, hit = 1; hit; k++) {
+            fault_arm(kind, k, false, EIO);
+            bd_checkpoint_state s;
+            bd_status st = load(&s, f);
+            hit = fault_disarm();
+            assert_true(st == BD_OK || (hit && st == BD_E_IO));
+            failures += st != BD_OK;
+            assert_loads(f, 1); /* the file is as it was */
+        }
     assert_true(failures >= 2); /* open, read */
 }
 
@@ -331,6 +288,7 @@ int main(void) {
         TEST(test_every_cut_is_noticed),
         TEST(test_the_one_before_a_damaged_one_is_used),
         TEST(test_any_failing_call_of_save_leaves_a_good_checkpoint),
+        TEST(test_full_disk_leaves_the_checkpoints_before),
         TEST(test_any_failing_call_of_load_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,7 +52,7 @@ bd_status bd_sampler_engine_create(bd_sampler_engine **out, const bd_sampler_eng
     s->tile = spec->tile;
     s->h = s->w = spec->unet->sample_size;
     s->c = spec->unet->in_channels;
-    bd_status st = BD_OK;
+    bd_status st;
     BD_TRY_TO(failed, st, graph_build(s, spec->unet));
     BD_TRY_TO(failed, st, s->backend->engine_create(&s->engine, s->graph, spec->pool));
     *out = s;

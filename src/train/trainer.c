@@ -87,7 +87,8 @@ static bd_status job_fill(void *ctx, const bd_batch_place *at, const bd_view *v,
         .weight = input(v, t->weight),
     };
     BD_TRY(bd_batcher_fill(&rows, j->batcher, at));
-    for (int i = 0; i < at->count; i++) poisoned[i] = (rows.flags[i] & BD_BATCH_POISONED) != 0;
+    const int32_t *flags = bd_view_data(v, t->flags);
+    for (int i = 0; i < at->count; i++) poisoned[i] = (flags[i] & BD_BATCH_POISONED) != 0;
     return BD_OK;
 }
 

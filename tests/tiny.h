@@ -1,0 +1,20 @@
+/* A UNet and a data set so small that training and sampling them takes milliseconds. */
+#ifndef BD_TESTS_TINY_H
+#define BD_TESTS_TINY_H
+
+#include "data/dataset.h"
+#include "nn/unet.h"
+
+enum { TINY_S = 8, TINY_N = 24 };
+
+/* 8x8x1; channels 8 and 16, attention at 4x4, 4 groups. */
+extern const bd_unet_config tiny_unet;
+
+/* tiny_params -- fresh weights of tiny_unet; a test fails when it cannot be done. */
+void tiny_params(bd_params *out, uint64_t seed);
+
+/* tiny_dataset -- TINY_N images of two classes: bright bars, upright (0) or lying (1), at a place
+ * that depends on the image. Caller frees with bd_dataset_clear. */
+void tiny_dataset(bd_dataset *out);
+
+#endif
