@@ -13,6 +13,12 @@
 enum { ALIGN = 64, NORM_BLOCK = 4096, ADAM_BLOCK = 1 << 15 };
 
 static size_t round_up(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
+/* Floats at a byte offset of a block. */
+static float *floats(void *block, size_t offset) {
+    void *p = (char *)block + offset;
+    return p;
+}
+
 static bool is_conv(bd_op op) {
     return op == BD_OP_conv2d || op == BD_OP_conv2d_bwd_data || op == BD_OP_conv2d_bwd_weight;
 }
@@ -271,7 +277,7 @@ static bd_status slot_data(const bd_engine *e, bd_slot slot, int id, float **out
                  : slot == BD_SLOT_ADAM_M ? e->adam_m
                                           : e->adam_v;
     BD_REQUIRE(base, BD_E_ARG, "cpu: this engine does not train, it has no gradients and moments");
-    *out = (float *)(base + e->place[id]);
+    *out = floats(base, e->place[id]);
     return BD_OK;
 }
 
@@ -307,7 +313,7 @@ static bd_status pack_task(void *ctx, int task, int worker) {
     if (!e->conv[task] || n->op == BD_OP_conv2d_bwd_weight || packs_in_workspace(e, n))
         return BD_OK;
     return bd_conv_pack(e->conv[task], e->packed + e->packed_at[task],
-                        (float *)(e->params + e->place[n->in[1]]));
+                        floats(e->params, e->place[n->in[1]]));
 }
 
 static bd_status run_conv_node(const bd_engine *e, const cpu_worker *k, int i) {
@@ -372,7 +378,7 @@ static bd_status tile_task(void *ctx, int tile, int worker) {
     if (!trains(e)) return st;
     if (!st && !await_turn(e, tile)) st = bd_fail(BD_E_DEVICE, "cpu: an earlier tile failed");
     if (!st) {
-        float *sum = (float *)e->grad_sum, *mine = (float *)k->grads;
+        float *sum = floats(e->grad_sum, 0), *mine = floats(k->grads, 0);
         if (tile == 0 && !x->accumulate)
             memcpy(sum, mine, e->grads_bytes);
         else
@@ -387,7 +393,7 @@ static bd_status unpack_task(void *ctx, int id, int worker) {
     (void)worker;
     const bd_tensor *t = bd_graph_tensor(e->g, id);
     if (t->kind != BD_TENSOR_GRAD) return BD_OK;
-    float *plain = (float *)(e->grad_plain + e->place[t->param]);
+    float *plain = floats(e->grad_plain, e->place[t->param]);
     char *sum = e->grad_sum + e->place[id];
     if (e->packed_by[id] >= 0) return bd_conv_unpack(e->conv[e->packed_by[id]], plain, sum);
     memcpy(plain, sum, e->bytes[id]);
@@ -413,7 +419,7 @@ static bd_status grad_norm(bd_engine *e, double *norm) {
     double sum = 0;
     for (size_t i = 0; i < e->n_params; i += NORM_BLOCK) {
         size_t n = e->n_params - i < NORM_BLOCK ? e->n_params - i : NORM_BLOCK;
-        sum += e->vec->sum_sq((float *)e->grad_plain + i, n);
+        sum += e->vec->sum_sq(floats(e->grad_plain, 0) + i, n);
     }
     *norm = sqrt(sum);
     BD_REQUIRE(isfinite(*norm), BD_E_NUMERIC, "the gradient is not finite (norm %g)", *norm);
@@ -444,8 +450,8 @@ static bd_status adam_task(void *ctx, int task, int worker) {
         .eps = (float)a->eps,
     };
     bd_engine *e = x->e;
-    e->vec->adam((float *)e->params + at, (float *)e->adam_m + at, (float *)e->adam_v + at,
-                 (float *)e->grad_plain + at, n, &v);
+    e->vec->adam(floats(e->params, 0) + at, floats(e->adam_m, 0) + at, floats(e->adam_v, 0) + at,
+                 floats(e->grad_plain, 0) + at, n, &v);
     return BD_OK;
 }
 

@@ -3,6 +3,7 @@
  * speed: docs/speed.md */
 #include "cpu/vec.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -203,6 +204,7 @@ static void group_stats(float *mean, float *rstd, const float *x, const float *v
 static void group_norm(float *y, float *mean, float *rstd, const float *x, const float *gamma,
                        const float *beta, const float *v, const bd_vec_norm *s, double *scratch) {
     int c = s->c, per = c / s->groups;
+    assert(per > 0); /* the graph's shape rule */
     size_t image = (size_t)s->hw * (size_t)c;
     float *a = (float *)(scratch + c),
           *b = a + c; /* y = a (x - b) + beta: no cancellation at a large mean */
@@ -270,6 +272,7 @@ static void group_norm_bwd(float *dx, float *dgamma, float *dbeta, const float *
                            const float *beta, const float *v, const bd_vec_norm *s,
                            double *scratch) {
     int c = s->c, per = c / s->groups;
+    assert(per > 0); /* the graph's shape rule */
     size_t image = (size_t)s->hw * (size_t)c;
     double *sum_dz = scratch, *sum_dzx = scratch + c, *dg = scratch + 2 * c, *db = scratch + 3 * c;
     float *r = (float *)(scratch + 4 * c), *o = r + c, *k1 = o + c, *k0 = k1 + c;
@@ -362,54 +365,50 @@ static inline __attribute__((always_inline)) void fma16(v16 *acc, float a, const
 #endif
 }
 
-/* ROWS x (16 COLS) block of c held in registers while k runs: the sum over k is one chain in order. */
-#define GEMM_BLOCK(ROWS, COLS)                                                                   \
-    static inline void gemm_##ROWS##x##COLS(float *c, int ldc, const float *a, int lda,          \
-                                            const float *b, int ldb, int k, bool accumulate) {   \
-        v16 acc[ROWS][COLS];                                                                     \
-        for (int i = 0; i < ROWS; i++)                                                           \
-            for (int j = 0; j < COLS; j++)                                                       \
-                if (accumulate)                                                                  \
-                    load16(&acc[i][j], c + (size_t)i * (size_t)ldc + 16 * j);                    \
-                else                                                                             \
-                    acc[i][j] = (v16){0};                                                        \
-        for (int p = 0; p < k; p++) {                                                            \
-            v16 bv[COLS];                                                                        \
-            for (int j = 0; j < COLS; j++) load16(&bv[j], b + (size_t)p * (size_t)ldb + 16 * j); \
-            for (int i = 0; i < ROWS; i++)                                                       \
-                for (int j = 0; j < COLS; j++)                                                   \
-                    fma16(&acc[i][j], a[(size_t)i * (size_t)lda + (size_t)p], &bv[j]);           \
-        }                                                                                        \
-        for (int i = 0; i < ROWS; i++)                                                           \
-            for (int j = 0; j < COLS; j++)                                                       \
-                memcpy(c + (size_t)i * (size_t)ldc + 16 * j, &acc[i][j], sizeof(v16));           \
+/* A block of rows x (16 cols) of c, held in registers while k runs; the sum over k is one chain in order.
+ * Inlined with constant rows and cols, so that the loops over them disappear. */
+static inline __attribute__((always_inline)) void gemm_block(const int rows, const int cols,
+                                                             float *c, int ldc, const float *a,
+                                                             int lda, const float *b, int ldb,
+                                                             int k, bool accumulate) {
+    v16 acc[6][2];
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < cols; j++)
+            if (accumulate)
+                load16(&acc[i][j], c + (size_t)i * (size_t)ldc + 16 * j);
+            else
+                acc[i][j] = (v16){0};
+    for (int p = 0; p < k; p++) {
+        v16 bv[2];
+        for (int j = 0; j < cols; j++) load16(&bv[j], b + (size_t)p * (size_t)ldb + 16 * j);
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < cols; j++)
+                fma16(&acc[i][j], a[(size_t)i * (size_t)lda + (size_t)p], &bv[j]);
     }
-GEMM_BLOCK(6, 2)
-GEMM_BLOCK(1, 2)
-GEMM_BLOCK(6, 1)
-GEMM_BLOCK(1, 1)
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < cols; j++)
+            memcpy(c + (size_t)i * (size_t)ldc + 16 * j, &acc[i][j], sizeof(v16));
+}
+
+/* 16 cols columns of c, all rows. */
+static inline __attribute__((always_inline)) void gemm_panel(const int cols, float *c, int ldc,
+                                                             const float *a, int lda,
+                                                             const float *b, int ldb, int m, int k,
+                                                             bool accumulate) {
+    int i = 0;
+    for (; i + 6 <= m; i += 6)
+        gemm_block(6, cols, c + (size_t)i * (size_t)ldc, ldc, a + (size_t)i * (size_t)lda, lda, b,
+                   ldb, k, accumulate);
+    for (; i < m; i++)
+        gemm_block(1, cols, c + (size_t)i * (size_t)ldc, ldc, a + (size_t)i * (size_t)lda, lda, b,
+                   ldb, k, accumulate);
+}
 
 static void gemm(float *c, int ldc, const float *a, int lda, const float *b, int ldb, int m, int n,
                  int k, bool accumulate) {
     int j = 0;
-    for (; j + 32 <= n; j += 32) {
-        int i = 0;
-        for (; i + 6 <= m; i += 6)
-            gemm_6x2(c + (size_t)i * (size_t)ldc + j, ldc, a + (size_t)i * (size_t)lda, lda, b + j,
-                     ldb, k, accumulate);
-        for (; i < m; i++)
-            gemm_1x2(c + (size_t)i * (size_t)ldc + j, ldc, a + (size_t)i * (size_t)lda, lda, b + j,
-                     ldb, k, accumulate);
-    }
-    for (; j + 16 <= n; j += 16) {
-        int i = 0;
-        for (; i + 6 <= m; i += 6)
-            gemm_6x1(c + (size_t)i * (size_t)ldc + j, ldc, a + (size_t)i * (size_t)lda, lda, b + j,
-                     ldb, k, accumulate);
-        for (; i < m; i++)
-            gemm_1x1(c + (size_t)i * (size_t)ldc + j, ldc, a + (size_t)i * (size_t)lda, lda, b + j,
-                     ldb, k, accumulate);
-    }
+    for (; j + 32 <= n; j += 32) gemm_panel(2, c + j, ldc, a, lda, b + j, ldb, m, k, accumulate);
+    for (; j + 16 <= n; j += 16) gemm_panel(1, c + j, ldc, a, lda, b + j, ldb, m, k, accumulate);
     for (; j < n; j++)
         for (int i = 0; i < m; i++) {
             float s = accumulate ? c[(size_t)i * (size_t)ldc + (size_t)j] : 0;

@@ -98,7 +98,8 @@ int bd_graph_leaf(bd_graph *g, const char *name, bd_tensor_kind kind, bd_type ty
         if (dim[i] < 1)
             return bd_graph_set_error(g, BD_E_SHAPE, "tensor %s: dimension %d is %d, must be >= 1",
                                       name, i, dim[i]);
-    const int d[4] = {dim[0], dim[1], dim[2], dim[3]}; /* dim may lie in g->tensors, which may move */
+    const int d[4] = {dim[0], dim[1], dim[2],
+                      dim[3]}; /* dim may lie in g->tensors, which may move */
     if (!reserve((void **)&g->tensors, &g->cap_tensors, g->n_tensors, sizeof *g->tensors))
         return bd_graph_set_error(g, BD_E_MEMORY, "tensor %s: out of memory", name);
     bd_tensor *t = &g->tensors[g->n_tensors];

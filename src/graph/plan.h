@@ -18,8 +18,8 @@ typedef struct {
 } bd_plan;
 
 /* bd_plan_create -- lifetimes, in-place reuse and greedy placement (largest first, lowest free offset).
- *   shapes   tensor_bytes by tensor id: storage a backend needs for an ACT tensor; workspace by node
  *   source   Pisarchyk & Lee 2020, arXiv:2001.03288, "greedy by size for offset calculation"
+ *   shapes   tensor_bytes by tensor id: storage a backend needs for an ACT tensor; workspace by node
  *   errors   BD_E_MEMORY; BD_E_ARG: an activation is read before it is written
  *   memory   caller frees with bd_plan_clear
  *   tested   tests/test_graph.c (no two live extents overlap) */
