@@ -89,7 +89,7 @@ static void a_round_trip_keeps_every_pixel(void **state) {
     static const int sizes[][3] = {{1, 1, 1}, {1, 1, 3}, {32, 32, 1}, {33, 17, 3}, {200, 3, 3}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         bd_image img = {.w = sizes[i][0], .h = sizes[i][1], .c = sizes[i][2]}, back;
-        size_t n = (size_t)(img.w * img.h * img.c);
+        size_t n = (size_t)img.w * (size_t)img.h * (size_t)img.c;
         img.pixels = malloc(n);
         assert_non_null(img.pixels);
         for (size_t k = 0; k < n; k++) img.pixels[k] = (uint8_t)(k * k >> 3);
