@@ -1,4 +1,4 @@
-/* Oracles: the float64 reference as a backend; a task that can be learned, with an untrained
+/* Oracles: the float64 reference; a task that can be learned, with an untrained
  * control; bitwise equality over cuts and workers. */
 #include <math.h>
 #include <setjmp.h>
@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "cpu/cpu.h"
-#include "ref_backend.h"
+#include "ref/ref_run.h"
 #include "tiny.h"
 #include "train/features.h"
 #include "train/trainer.h"
@@ -84,20 +84,46 @@ static void test_classifier_learns(void **state) {
     assert_true(accuracy(f, flipped) == 0.75);
 }
 
+/* All images through the float64 network, pixels put in by the formula of training. */
+static ref_run *reference(bd_graph *g, const fixture *f, bd_classifier_out *net) {
+    int x = bd_graph_input(g, "x", BD_TYPE_F32, TINY_N, TINY_S, TINY_S, 1);
+    *net = bd_classifier_build(g, &config, x);
+    assert_int_equal(bd_graph_status(g), BD_OK);
+    ref_run *r = ref_run_create(g);
+    for (int i = 0; i < TINY_N * PIXELS; i++)
+        r->data[x][i] = f->data.images[i] / 255.0 / 1.00001 * 2 - 1;
+    for (int i = 0; i < f->params.n; i++) {
+        int tensor = bd_graph_find(g, f->params.at[i].name);
+        assert_true(tensor >= 0);
+        ref_run_load(r, tensor, f->params.data + f->params.at[i].first);
+    }
+    ref_run_tile(r);
+    return r;
+}
+
+static void assert_near(const float *x, const double *expected, int n) {
+    int nonzero = 0;
+    for (int i = 0; i < n; i++) {
+        /* values of about 1 behind a handful of layers of float32 */
+        if (!(fabs(x[i] - expected[i]) < 1e-4))
+            fail_msg("element %d: %g, should be %g", i, (double)x[i], expected[i]);
+        nonzero += fabs(expected[i]) > 1e-2;
+    }
+    assert_true(nonzero > n / 2);
+}
+
 static void test_features_equal_the_reference(void **state) {
     fixture *f = *state;
-    float x[TINY_N * F], y[TINY_N * F], logits[TINY_N * K], expected[TINY_N * K];
-    assert_int_equal(bd_features(x, logits, f->data.images, TINY_N, &f->spec), BD_OK);
-    bd_features_spec spec = f->spec;
-    spec.backend = &ref_backend;
-    assert_int_equal(bd_features(y, expected, f->data.images, TINY_N, &spec), BD_OK);
-    int nonzero = 0;
-    for (int i = 0; i < TINY_N * F; i++) {
-        assert_true(fabsf(x[i] - y[i]) < 1e-4f); /* values of about 1, five layers of float32 */
-        nonzero += fabsf(y[i]) > 1e-2f;
-    }
-    assert_true(nonzero > TINY_N * F / 2);
-    for (int i = 0; i < TINY_N * K; i++) assert_true(fabsf(logits[i] - expected[i]) < 1e-4f);
+    float features[TINY_N * F], logits[TINY_N * K];
+    assert_int_equal(bd_features(features, logits, f->data.images, TINY_N, &f->spec), BD_OK);
+    bd_graph *g;
+    bd_classifier_out net;
+    assert_int_equal(bd_graph_create(&g, "reference"), BD_OK);
+    ref_run *r = reference(g, f, &net);
+    assert_near(features, r->data[net.features], TINY_N * F);
+    assert_near(logits, r->data[net.logits], TINY_N * K);
+    ref_run_destroy(r);
+    bd_graph_destroy(g);
 }
 
 static void test_cuts_and_workers_do_not_matter(void **state) {
