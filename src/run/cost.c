@@ -1,0 +1,258 @@
+#include "run/cost.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "nn/classifier.h"
+#include "run/folder.h"
+#include "run/settings.h"
+
+static const double assumed_gflops_a_thread = 75;
+
+enum { NETWORKS_MAX = 32 };
+
+/* One graph that was measured: which network, for what, in which tile. */
+typedef struct {
+    bd_unet_config unet;
+    int tile;
+    bool training;
+    double flops, memory, params;
+} network;
+
+typedef struct {
+    network at[NETWORKS_MAX];
+    int n;
+    const bd_backend *backend;
+    bd_pool *pool;
+} networks;
+
+static bool same_unet(const bd_unet_config *a, const bd_unet_config *b) {
+    return a->sample_size == b->sample_size && a->in_channels == b->in_channels &&
+           a->blocks == b->blocks && !memcmp(a->channels, b->channels, sizeof a->channels) &&
+           !memcmp(a->down_attention, b->down_attention, sizeof a->down_attention) &&
+           a->mid_attention == b->mid_attention && a->layers == b->layers &&
+           a->head_dim == b->head_dim && a->groups == b->groups;
+}
+
+/* The graph of one tile: what training or sampling runs, as far as work and memory go. */
+static bd_status build(bd_graph **out, const network *n) {
+    int S = n->unet.sample_size, C = n->unet.in_channels;
+    bd_graph *g;
+    BD_TRY(bd_graph_create(&g, "cost"));
+    int t = bd_graph_input(g, "timestep", BD_TYPE_F32, n->tile, 1, 1, 1);
+    bd_status st;
+    if (n->training) {
+        int x = bd_graph_input(g, "x_t", BD_TYPE_F32, n->tile, S, S, C);
+        int y = bd_graph_input(g, "y", BD_TYPE_F32, n->tile, S, S, C);
+        int w = bd_graph_input(g, "weight", BD_TYPE_F32, n->tile, 1, 1, 1);
+        int loss = bd_mse(g, bd_unet_build(g, &n->unet, x, t), y, w);
+        st = bd_graph_status(g);
+        if (!st) st = bd_graph_backward(g, loss, NULL, 0, NULL);
+    } else {
+        int x = bd_graph_state(g, "x", n->tile, S, S, C);
+        int coef = bd_graph_input(g, "coef", BD_TYPE_F64, 1, 1, 1, BD_SAMPLER_COEFS);
+        int key = bd_graph_input(g, "key", BD_TYPE_I32, n->tile, 1, 1, 4);
+        bd_sampler_step(g, x, bd_unet_build(g, &n->unet, x, t), coef, key);
+        st = bd_graph_status(g);
+    }
+    if (st) {
+        bd_graph_destroy(g);
+        return st;
+    }
+    *out = g;
+    return BD_OK;
+}
+
+static bd_status measure(network *n, const networks *all) {
+    bd_graph *g;
+    bd_engine *e = NULL;
+    bd_memory memory;
+    BD_TRY(build(&g, n));
+    n->flops = bd_graph_flops(g);
+    for (int i = 0; i < bd_graph_tensor_count(g); i++) {
+        const bd_tensor *t = bd_graph_tensor(g, i);
+        if (t->kind == BD_TENSOR_PARAM) n->params += (double)bd_tensor_count(t) * sizeof(float);
+    }
+    bd_status st = all->backend->engine_create(&e, g, all->pool);
+    if (!st) {
+        all->backend->engine_memory(e, &memory);
+        n->memory = (double)memory.total;
+        all->backend->engine_destroy(e);
+    }
+    bd_graph_destroy(g);
+    return st;
+}
+
+static bd_status find_network(const network **out, networks *all, const bd_unet_config *unet,
+                              int tile, bool training) {
+    for (int i = 0; i < all->n; i++) {
+        *out = &all->at[i];
+        if ((*out)->tile == tile && (*out)->training == training && same_unet(&(*out)->unet, unet))
+            return BD_OK;
+    }
+    if (all->n == NETWORKS_MAX) all->n--; /* forget the last one rather than give up */
+    network *n = &all->at[all->n];
+    *n = (network){.unet = *unet, .tile = tile, .training = training};
+    BD_TRY(measure(n, all));
+    all->n++;
+    *out = n;
+    return BD_OK;
+}
+
+int bd_stage_model_root(const bd_dag *d, int stage) {
+    for (;;) {
+        const bd_stage *s = &d->stage[stage];
+        int from = bd_stage_input(s, "model");
+        if (from < 0) from = bd_stage_input(s, "start");
+        if (from < 0) return s->kind == BD_KIND_pretrain || s->kind == BD_KIND_finetune ? stage : -1;
+        stage = from;
+    }
+}
+
+bd_status bd_stage_unet(bd_unet_config *out, const bd_dag *d, int stage) {
+    int root = bd_stage_model_root(d, stage);
+    BD_REQUIRE(root >= 0, BD_E_ARG, "stage %s has no model", d->stage[stage].name);
+    const bd_recipe *data = &d->stage[bd_stage_input(&d->stage[root], "data")].recipe;
+    bd_recipe *r = malloc(sizeof *r);
+    BD_REQUIRE(r, BD_E_MEMORY, "out of memory for a recipe");
+    *r = d->stage[root].recipe;
+    r->data_size = data->data_size;
+    r->data_channels = data->data_channels;
+    bd_status st = bd_recipe_unet(out, r);
+    free(r);
+    return st;
+}
+
+static bd_status training_cost(bd_cost *c, const bd_dag *d, int stage, networks *all) {
+    const bd_stage *s = &d->stage[stage];
+    const bd_recipe *data = &d->stage[bd_stage_input(s, "data")].recipe;
+    bd_loop_options o = bd_recipe_loop(&s->recipe, s->kind);
+    bd_loop_shape shape;
+    bd_unet_config unet;
+    const network *n;
+    int64_t images = bd_recipe_images(data);
+    if (images < 1) return BD_OK;
+    BD_TRY(bd_stage_unet(&unet, d, stage));
+    BD_TRY(bd_loop_shape_init(&shape, &o, images));
+    BD_TRY(find_network(&n, all, &unet, o.tile, true));
+    int micro = o.micro_batch ? o.micro_batch : o.batch;
+    double micros = (double)bd_loop_shape_micros(&shape, bd_loop_shape_steps(&shape, &o));
+    c->tflop = micros * (micro / o.tile) * n->flops / 1e12;
+    c->memory = n->memory;
+    c->disk = n->params;
+    return BD_OK;
+}
+
+static bd_status sampling_cost(bd_cost *c, const bd_dag *d, int stage, networks *all) {
+    const bd_recipe *r = &d->stage[stage].recipe;
+    bd_unet_config unet;
+    bd_sampler_spec spec;
+    bd_sampler_plan plan = {0};
+    bd_schedule schedule = {0};
+    const network *n;
+    BD_TRY(bd_stage_unet(&unet, d, stage));
+    BD_TRY(find_network(&n, all, &unet, (int)r->sample_tile, false));
+    BD_TRY(bd_recipe_sampler(&spec, r));
+    BD_TRY(bd_recipe_schedule(&schedule, &d->stage[bd_stage_model_root(d, stage)].recipe));
+    bd_status st = bd_sampler_plan_create(&plan, &spec, &schedule);
+    int64_t tiles = (r->sample_n + r->sample_tile - 1) / r->sample_tile;
+    if (!st) c->tflop = (double)tiles * plan.n * n->flops / 1e12;
+    c->memory = n->memory;
+    c->disk = (double)r->sample_n * unet.sample_size * unet.sample_size * unet.in_channels;
+    bd_sampler_plan_clear(&plan);
+    bd_schedule_clear(&schedule);
+    return st;
+}
+
+/* Forward flops of the classifier for one image; training takes three times that. */
+static bd_status classifier_flops(double *out) {
+    bd_classifier_config c = BD_CLASSIFIER_DEFAULT;
+    bd_graph *g;
+    BD_TRY(bd_graph_create(&g, "classifier"));
+    bd_classifier_build(
+        g, &c, bd_graph_input(g, "x", BD_TYPE_F32, 1, c.sample_size, c.sample_size, c.channels));
+    bd_status st = bd_graph_status(g);
+    *out = bd_graph_flops(g);
+    bd_graph_destroy(g);
+    return st;
+}
+
+static bd_status classifier_cost(bd_cost *c, const bd_dag *d, int stage) {
+    const bd_stage *s = &d->stage[stage];
+    double flops;
+    BD_TRY(classifier_flops(&flops));
+    if (s->kind == BD_KIND_classifier) {
+        int64_t n = bd_recipe_images(&d->stage[bd_stage_input(s, "data")].recipe);
+        c->tflop = 3 * flops * (double)(n * s->recipe.classifier_epochs) / 1e12;
+        return BD_OK;
+    }
+    const bd_stage *images = &d->stage[bd_stage_input(s, "images")];
+    int64_t n = images->kind == BD_KIND_sample ? images->recipe.sample_n
+                                               : bd_recipe_images(&images->recipe);
+    if (s->recipe.metric_n_reference > 0 && s->recipe.metric_n_reference < n)
+        n = s->recipe.metric_n_reference;
+    c->tflop = flops * (double)n / 1e12;
+    c->disk = (double)n * BD_CLASSIFIER_FEATURES * sizeof(float);
+    return BD_OK;
+}
+
+static bd_status stage_cost(bd_cost *c, const bd_dag *d, int stage, networks *all) {
+    switch (d->stage[stage].kind) {
+    case BD_KIND_pretrain:
+    case BD_KIND_finetune: return training_cost(c, d, stage, all);
+    case BD_KIND_sample: return sampling_cost(c, d, stage, all);
+    case BD_KIND_classifier:
+    case BD_KIND_features: return classifier_cost(c, d, stage);
+    default: return BD_OK;
+    }
+}
+
+/* TFLOP and seconds of all finished stages in the folder, by kind. */
+static void measured_rates(double rate[BD_KIND_COUNT], const char *runs) {
+    double tflop[BD_KIND_COUNT] = {0}, seconds[BD_KIND_COUNT] = {0};
+    char **names, path[1400];
+    size_t n;
+    for (int k = 0; k < BD_KIND_COUNT; k++) rate[k] = 0;
+    if (!bd_file_is_dir(runs) || bd_file_list(&names, &n, runs, "")) return;
+    for (size_t i = 0; i < n; i++) {
+        bd_done done;
+        const char *dash = strchr(names[i], '-');
+        snprintf(path, sizeof path, "%s/%s/DONE", runs, names[i]);
+        if (!dash || !bd_file_exists(path) || bd_done_read(&done, path)) continue;
+        for (int k = 0; k < BD_KIND_COUNT; k++) {
+            const char *kind = bd_stage_kind_name((bd_stage_kind)k);
+            if (strlen(kind) != (size_t)(dash - names[i]) ||
+                strncmp(kind, names[i], strlen(kind)) != 0)
+                continue;
+            tflop[k] += done.tflop;
+            seconds[k] += done.seconds;
+        }
+    }
+    bd_file_list_free(names, n);
+    for (int k = 0; k < BD_KIND_COUNT; k++)
+        if (seconds[k] > 0 && tflop[k] > 0) rate[k] = tflop[k] / seconds[k];
+}
+
+bd_status bd_dag_costs(bd_cost *cost, const bd_dag *d, const char *runs, const bd_backend *backend,
+                       int threads) {
+    double rate[BD_KIND_COUNT];
+    networks *all = calloc(1, sizeof *all);
+    BD_REQUIRE(all, BD_E_MEMORY, "out of memory for the costs of a plan");
+    all->backend = backend;
+    bd_status st = bd_pool_create(&all->pool, threads);
+    measured_rates(rate, runs);
+    for (int i = 0; i < d->n_stages && !st; i++) {
+        bd_cost *c = &cost[i];
+        memset(c, 0, sizeof *c);
+        c->done = bd_stage_done(runs, &d->stage[i]);
+        st = stage_cost(c, d, i, all);
+        double r = rate[d->stage[i].kind];
+        c->measured = r > 0;
+        c->seconds = c->tflop / (r > 0 ? r : assumed_gflops_a_thread * threads / 1e3);
+    }
+    bd_pool_destroy(all->pool);
+    free(all);
+    return st;
+}

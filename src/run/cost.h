@@ -1,0 +1,35 @@
+/* What a plan costs before anything of it runs. */
+#ifndef BD_RUN_COST_H
+#define BD_RUN_COST_H
+
+#include "graph/backend.h"
+#include "nn/unet.h"
+#include "run/plan.h"
+
+typedef struct {
+    double tflop;   /* convolutions and attention, multiply-adds x 2 */
+    double memory;  /* bytes the device holds, 0 = a few images      */
+    double disk;    /* bytes that stay in the stage's folder         */
+    double seconds; /* 0 = no network in it                          */
+    bool done;      /* finished before                               */
+    bool measured;  /* seconds come from finished stages of the kind */
+} bd_cost;
+
+/* bd_dag_costs -- one entry a stage. Seconds are TFLOP over the rate of the finished stages of the same
+ * kind in `runs`, or where there are none over 75 GFLOP/s a thread.
+ *   shapes   cost [d->n_stages]
+ *   errors   those of the network builders
+ *   memory   compiles one graph of each kind and network on the backend, and frees it
+ *   tested   tests/test_plan.c */
+BD_MUST_CHECK bd_status bd_dag_costs(bd_cost *cost, const bd_dag *d, const char *runs,
+                                     const bd_backend *backend, int threads);
+
+/* bd_stage_model_root -- the stage where the weights of a stage's model were drawn, whose [model] and
+ * [diffusion] describe it; -1: the stage has no model. */
+int bd_stage_model_root(const bd_dag *d, int stage);
+
+/* bd_stage_unet -- the network of a stage's model.
+ *   errors   BD_E_ARG: it has none, or those of bd_recipe_unet */
+BD_MUST_CHECK bd_status bd_stage_unet(bd_unet_config *out, const bd_dag *d, int stage);
+
+#endif

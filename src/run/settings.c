@@ -1,0 +1,116 @@
+#include "run/settings.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* "16/32/64" -> numbers within lo .. hi. */
+static bd_status parse_list(int *out, int *n, const char *name, const char *text, int lo, int hi) {
+    *n = 0;
+    for (const char *p = text; *p;) {
+        char *end;
+        long v = strtol(p, &end, 10);
+        BD_REQUIRE(end != p && (*end == '/' || !*end) && v >= lo && v <= hi, BD_E_ARG,
+                   "%s = %s: write numbers from %d to %d as 16/32/64", name, text, lo, hi);
+        BD_REQUIRE(*n < BD_UNET_MAX_BLOCKS, BD_E_ARG, "%s = %s: at most %d resolutions", name, text,
+                   BD_UNET_MAX_BLOCKS);
+        out[(*n)++] = (int)v;
+        p = *end ? end + 1 : end;
+    }
+    return BD_OK;
+}
+
+static bd_status set_blocks(bd_unet_config *u, const bd_recipe *r) {
+    int n, attention[BD_UNET_MAX_BLOCKS];
+    if (r->model_block_out_channels[0]) {
+        int before = u->blocks;
+        BD_TRY(parse_list(u->channels, &u->blocks, "model.block_out_channels",
+                          r->model_block_out_channels, 1, 4096));
+        BD_REQUIRE(u->blocks == before || r->model_attention[0], BD_E_ARG,
+                   "model.block_out_channels has %d resolutions, preset %s has %d: set "
+                   "model.attention too",
+                   u->blocks, r->model_preset, before);
+    }
+    if (!r->model_attention[0]) return BD_OK;
+    BD_TRY(parse_list(attention, &n, "model.attention", r->model_attention, 0, 1));
+    BD_REQUIRE(n == u->blocks, BD_E_ARG,
+               "model.attention = %s has %d values, there are %d resolutions", r->model_attention,
+               n, u->blocks);
+    for (int i = 0; i < n; i++) {
+        u->down_attention[i] = attention[i];
+        u->up_attention[n - 1 - i] = attention[i];
+    }
+    return BD_OK;
+}
+
+bd_status bd_recipe_unet(bd_unet_config *out, const bd_recipe *r) {
+    BD_TRY(bd_unet_preset(out, r->model_preset, (int)r->data_size, (int)r->data_channels));
+    BD_TRY(set_blocks(out, r));
+    if (r->model_layers_per_block) out->layers = (int)r->model_layers_per_block;
+    if (r->model_groups) out->groups = (int)r->model_groups;
+    if (r->model_head_dim >= 0) out->head_dim = (int)r->model_head_dim;
+    if (r->model_eps > 0) out->eps = r->model_eps;
+    bd_status st = bd_unet_config_check(out);
+    return st ? bd_error_prefix(st, "[model]") : BD_OK;
+}
+
+bd_status bd_recipe_schedule(bd_schedule *out, const bd_recipe *r) {
+    if (r->diffusion_beta_end == 0) return bd_schedule_scaled(out, (int)r->diffusion_T);
+    return bd_schedule_linear(out, (int)r->diffusion_T, r->diffusion_beta_start,
+                              r->diffusion_beta_end);
+}
+
+bd_status bd_recipe_sampler(bd_sampler_spec *out, const bd_recipe *r) {
+    memset(out, 0, sizeof *out);
+    out->name = r->sample_sampler;
+    out->steps = (int)r->sample_steps;
+    out->eta = r->sample_eta;
+    BD_TRY(bd_variance_parse(&out->variance, r->sample_variance));
+    return bd_clip_parse(&out->clip, r->sample_clip);
+}
+
+bd_dataset_spec bd_recipe_data(const bd_recipe *r) {
+    return (bd_dataset_spec){.name = r->data_set,
+                             .split = r->data_split,
+                             .size = (int)r->data_size,
+                             .limit = (int)r->data_limit};
+}
+
+int64_t bd_recipe_images(const bd_recipe *r) {
+    static const struct {
+        const char *name;
+        int64_t train, test;
+    } sets[] = {{"fashion-mnist", 60000, 10000},
+                {"mnist", 60000, 10000},
+                {"cifar10", 50000, 10000},
+                {"celebahq", 30000, 0}};
+    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
+        if (strcmp(sets[i].name, r->data_set) != 0) continue;
+        int64_t n = 0;
+        if (strcmp(r->data_split, "test") != 0) n += sets[i].train;
+        if (strcmp(r->data_split, "train") != 0) n += sets[i].test;
+        return r->data_limit > 0 && r->data_limit < n ? r->data_limit : n;
+    }
+    return 0;
+}
+
+bd_loop_options bd_recipe_loop(const bd_recipe *r, bd_stage_kind kind) {
+    if (kind == BD_KIND_classifier)
+        return (bd_loop_options){.seed = (uint64_t)r->run_seed,
+                                 .batch = (int)r->classifier_batch,
+                                 .tile = (int)r->classifier_tile,
+                                 .epochs = r->classifier_epochs,
+                                 .lr = r->classifier_lr,
+                                 .warmup = r->classifier_warmup,
+                                 .clip = 1};
+#define OPTIONS(section, from_seed)                                                        \
+    {                                                                                      \
+        .seed = (uint64_t)(from_seed), .batch = (int)r->section##_batch,                   \
+        .micro_batch = (int)r->section##_micro_batch, .tile = (int)r->section##_tile,      \
+        .steps = r->section##_steps, .epochs = r->section##_epochs, .lr = r->section##_lr, \
+        .warmup = r->section##_warmup, .clip = r->section##_clip                           \
+    }
+    if (kind == BD_KIND_pretrain) return (bd_loop_options)OPTIONS(pretrain, r->pretrain_seed);
+    return (bd_loop_options)OPTIONS(finetune, r->run_seed);
+#undef OPTIONS
+}

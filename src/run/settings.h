@@ -1,0 +1,33 @@
+/* From the fields of a recipe to what the modules below ask for. */
+#ifndef BD_RUN_SETTINGS_H
+#define BD_RUN_SETTINGS_H
+
+#include "data/dataset.h"
+#include "diffusion/sampler.h"
+#include "diffusion/schedule.h"
+#include "nn/unet.h"
+#include "run/recipe.h"
+#include "train/loop.h"
+
+/* bd_recipe_unet -- [model] with [data] size and channels.
+ *   errors   BD_E_ARG with the field's name
+ *   tested   tests/test_settings.c */
+BD_MUST_CHECK bd_status bd_recipe_unet(bd_unet_config *out, const bd_recipe *r);
+
+/* bd_recipe_schedule -- [diffusion]; caller frees with bd_schedule_clear. */
+BD_MUST_CHECK bd_status bd_recipe_schedule(bd_schedule *out, const bd_recipe *r);
+
+/* bd_recipe_sampler -- [sample]; borrows r for the name. */
+BD_MUST_CHECK bd_status bd_recipe_sampler(bd_sampler_spec *out, const bd_recipe *r);
+
+/* bd_recipe_data -- [data]; borrows r. */
+bd_dataset_spec bd_recipe_data(const bd_recipe *r);
+
+/* bd_recipe_images -- how many images [data] describes, without reading them; 0 = not known. */
+int64_t bd_recipe_images(const bd_recipe *r);
+
+/* bd_recipe_loop -- [pretrain], [finetune] or [classifier] as options of a training loop; what
+ * decides no bits is left zero. */
+bd_loop_options bd_recipe_loop(const bd_recipe *r, bd_stage_kind kind);
+
+#endif
