@@ -12,7 +12,8 @@ static const double terminal_pause = 0.25, plain_pause = 5.0;
 
 static struct {
     int verbosity, terminal;
-    int open; /* a progress line stands on the terminal, unfinished */
+    int open;  /* a progress line stands on the terminal, unfinished */
+    int lines; /* of this phase so far                               */
     char phase[32];
     int64_t first_done;
     double started, last;
@@ -78,12 +79,18 @@ static void on_progress(const bd_progress *p, void *user) {
         snprintf(report.phase, sizeof report.phase, "%s", p->phase);
         report.first_done = p->done;
         report.started = report.last = now;
+        report.lines = 0;
     }
     int finished = p->done >= p->total;
     if (!finished && now - report.last < (report.terminal ? terminal_pause : plain_pause)) return;
+    if (finished && !report.lines) { /* a short phase needs no word */
+        report.phase[0] = '\0';
+        return;
+    }
     char text[512];
     progress_text(text, sizeof text, p, now);
     report.last = now;
+    report.lines++;
     if (report.terminal) {
         say("\r\033[K", text, finished ? "\n" : "");
         report.open = !finished;

@@ -5,17 +5,21 @@
 #include "base/file.h"
 #include "cli/select.h"
 
-static bd_status load_one(bd_selected *out, const bd_selection *s, const char *name, const char *profile) {
+static bd_status load_one(bd_selected *out, const bd_selection *s, const char *name,
+                          const char *profile) {
     char path[1024];
-    bool is_path = strchr(name, '/') || (strlen(name) > 4 && !strcmp(name + strlen(name) - 4, ".ini"));
+    bool is_path =
+        strchr(name, '/') || (strlen(name) > 4 && !strcmp(name + strlen(name) - 4, ".ini"));
     int n = snprintf(path, sizeof path, is_path ? "%s" : BD_EXPERIMENTS_DIR "/%s.ini", name);
     BD_REQUIRE(n > 0 && (size_t)n < sizeof path, BD_E_ARG, "%s: the path is too long", name);
-    BD_TRY(bd_recipe_load(&out->file[out->n_files], path, profile, s->settings.text, s->settings.n));
+    BD_TRY(
+        bd_recipe_load(&out->file[out->n_files], path, profile, s->settings.text, s->settings.n));
     out->n_files++;
     return bd_dag_add(&out->dag, &out->file[out->n_files - 1]);
 }
 
 static bd_status make_room(bd_selected *out, size_t n) {
+    BD_REQUIRE(n < 100000, BD_E_ARG, "%zu recipes are too many", n);
     out->file = calloc(n ? n : 1, sizeof *out->file);
     BD_REQUIRE(out->file, BD_E_MEMORY, "out of memory for %zu recipes", n);
     return BD_OK;
@@ -50,8 +54,9 @@ bd_status bd_selected_load(bd_selected *out, const bd_selection *s, char **recip
     }
     if (n == 0 && s->all) return load_all(out, s, path);
     BD_REQUIRE(n > 0 || (path && profile.n > 0), BD_E_ARG,
-               "name a recipe (a file, or one of " BD_EXPERIMENTS_DIR "), or a profile that lists some");
-    BD_TRY(make_room(out, (size_t)(n ? n : profile.n)));
+               "name a recipe (a file, or one of " BD_EXPERIMENTS_DIR
+               "), or a profile that lists some");
+    BD_TRY(make_room(out, n > 0 ? (size_t)n : (size_t)profile.n));
     for (int i = 0; i < n; i++) BD_TRY(load_one(out, s, recipes[i], path));
     for (int i = 0; n == 0 && i < profile.n; i++) BD_TRY(load_one(out, s, profile.recipe[i], path));
     return BD_OK;

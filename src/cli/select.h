@@ -15,13 +15,21 @@ typedef struct {
 } bd_selection;
 
 /* The options that fill it, for the tables of the verbs. */
-#define BD_SELECTION_OPTS(s)                                                                       \
-    {'p', "profile", BD_OPT_TEXT, "NAME", &(s).profile, 0, 0,                                      \
-     "settings of experiments/profiles/NAME.ini on top: smoke, mini, paper"},                      \
-    {0, "all", BD_OPT_FLAG, NULL, &(s).all, 0, 0,                                                  \
-     "every recipe of experiments/ (with no RECIPE)"},                                             \
-    {'s', "set", BD_OPT_LIST, "SECTION.KEY=VALUE", &(s).settings, 0, 0,                            \
-     "a setting on top of everything; sweep.SECTION.KEY=A,B sweeps"}
+#define BD_SELECTION_OPTS(s)                                                             \
+    {'p',                                                                                \
+     "profile",                                                                          \
+     BD_OPT_TEXT,                                                                        \
+     "NAME",                                                                             \
+     &(s).profile,                                                                       \
+     0,                                                                                  \
+     0,                                                                                  \
+     "settings of experiments/profiles/NAME.ini on top: smoke, mini, paper"},            \
+        {0,        "all", BD_OPT_FLAG, NULL,                                             \
+         &(s).all, 0,     0,           "every recipe of experiments/ (with no RECIPE)"}, \
+    {                                                                                    \
+        's', "set", BD_OPT_LIST, "SECTION.KEY=VALUE", &(s).settings, 0, 0,               \
+            "a setting on top of everything; sweep.SECTION.KEY=A,B sweeps"               \
+    }
 
 typedef struct {
     bd_recipe_file *file;
@@ -33,7 +41,8 @@ typedef struct {
  * the plan of all of them. A name without slash and .ini stands for experiments/NAME.ini. Recipes of a
  * profile that make the classifier are left out unless they are named.
  *   memory   caller frees with bd_selected_clear, also after a failure */
-BD_MUST_CHECK bd_status bd_selected_load(bd_selected *out, const bd_selection *s, char **recipes, int n);
+BD_MUST_CHECK bd_status bd_selected_load(bd_selected *out, const bd_selection *s, char **recipes,
+                                         int n);
 void bd_selected_clear(bd_selected *s);
 
 #endif

@@ -24,7 +24,7 @@ typedef struct {
 typedef struct {
     network at[NETWORKS_MAX];
     int n;
-    const bd_backend *backend;
+    const bd_backend *backend; /* NULL: memory is not asked for */
     bd_pool *pool;
 } networks;
 
@@ -75,8 +75,8 @@ static bd_status measure(network *n, const networks *all) {
         const bd_tensor *t = bd_graph_tensor(g, i);
         if (t->kind == BD_TENSOR_PARAM) n->params += (double)bd_tensor_count(t) * sizeof(float);
     }
-    bd_status st = all->backend->engine_create(&e, g, all->pool);
-    if (!st) {
+    bd_status st = all->backend ? all->backend->engine_create(&e, g, all->pool) : BD_OK;
+    if (!st && e) {
         all->backend->engine_memory(e, &memory);
         n->memory = (double)memory.total;
         all->backend->engine_destroy(e);
@@ -106,7 +106,8 @@ int bd_stage_model_root(const bd_dag *d, int stage) {
         const bd_stage *s = &d->stage[stage];
         int from = bd_stage_input(s, "model");
         if (from < 0) from = bd_stage_input(s, "start");
-        if (from < 0) return s->kind == BD_KIND_pretrain || s->kind == BD_KIND_finetune ? stage : -1;
+        if (from < 0)
+            return s->kind == BD_KIND_pretrain || s->kind == BD_KIND_finetune ? stage : -1;
         stage = from;
     }
 }
@@ -207,6 +208,16 @@ static bd_status stage_cost(bd_cost *c, const bd_dag *d, int stage, networks *al
     case BD_KIND_features: return classifier_cost(c, d, stage);
     default: return BD_OK;
     }
+}
+
+bd_status bd_stage_tflop(double *out, const bd_dag *d, int stage) {
+    bd_cost c = {0};
+    networks *all = calloc(1, sizeof *all);
+    BD_REQUIRE(all, BD_E_MEMORY, "out of memory for the cost of a stage");
+    bd_status st = stage_cost(&c, d, stage, all);
+    free(all);
+    *out = c.tflop;
+    return st;
 }
 
 /* TFLOP and seconds of all finished stages in the folder, by kind. */

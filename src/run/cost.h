@@ -24,6 +24,9 @@ typedef struct {
 BD_MUST_CHECK bd_status bd_dag_costs(bd_cost *cost, const bd_dag *d, const char *runs,
                                      const bd_backend *backend, int threads);
 
+/* bd_stage_tflop -- the work of one stage, without compiling anything. */
+BD_MUST_CHECK bd_status bd_stage_tflop(double *out, const bd_dag *d, int stage);
+
 /* bd_stage_model_root -- the stage where the weights of a stage's model were drawn, whose [model] and
  * [diffusion] describe it; -1: the stage has no model. */
 int bd_stage_model_root(const bd_dag *d, int stage);

@@ -1,0 +1,54 @@
+#include <string.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/select.h"
+#include "cli/verbs.h"
+#include "cpu/cpu.h"
+#include "run/folder.h"
+#include "run/runner.h"
+
+typedef struct {
+    bd_selection select;
+    const char *runs, *stage;
+    int threads;
+} run_options;
+
+static bd_status run(const run_options *o, const bd_selected *s) {
+    bd_runner r = {
+        .dag = &s->dag, .runs = o->runs, .backend = &bd_backend_cpu, .stop = &bd_cli_stop};
+    int only = -1;
+    if (o->stage) BD_TRY(bd_dag_find(&only, &s->dag, o->stage));
+    BD_TRY(bd_cli_threads(&r.threads, o->threads));
+    BD_TRY(bd_pool_create(&r.pool, r.threads));
+    bd_status st = bd_runner_run(&r, only);
+    bd_runner_clear(&r);
+    bd_pool_destroy(r.pool);
+    return st;
+}
+
+int bd_cli_run(int argc, char **argv) {
+    run_options o = {.runs = BD_RUNS_DIR};
+    const bd_opt opts[] = {BD_SELECTION_OPTS(o.select),
+                           {0, "stage", BD_OPT_TEXT, "NAME", &o.stage, 0, 0,
+                            "only this stage of the plan and what it needs"},
+                           {0, "runs", BD_OPT_TEXT, "DIR", &o.runs, 0, 0, "folder of the stages"},
+                           {'t', "threads", BD_OPT_INT, "N", &o.threads, 0, 1024,
+                            "worker threads; 0 = all processors"}};
+    const bd_cmd cmd = {
+        "run [RECIPE ...] [options]",
+        "Runs every stage of a recipe that is not finished yet. Stopped with Ctrl-C it saves and\n"
+        "exits with 75; the same command goes on from there, with the same bits.",
+        opts,
+        sizeof opts / sizeof opts[0],
+        0,
+        -1};
+    char **args;
+    int n_args, code = bd_cli_parse(&args, &n_args, &cmd, argc, argv);
+    if (code != BD_CLI_GO_ON) return code;
+    bd_selected s;
+    bd_status st = bd_selected_load(&s, &o.select, args, n_args);
+    if (!st) st = run(&o, &s);
+    bd_selected_clear(&s);
+    return st ? bd_cli_fail(st) : 0;
+}
