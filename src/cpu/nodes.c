@@ -53,8 +53,8 @@ static size_t workspace_group_norm_bwd(const bd_graph *g, const bd_node *n) {
 
 static bd_status run_group_norm_bwd(const cpu_call *c) {
     bd_vec_norm s = norm_shape(c, in(c, 1));
-    float *dx = out_data(c, 0);
-    if (!dx) dx = (float *)((double *)c->workspace + 6 * s.c);
+    void *spare = (double *)c->workspace + 6 * s.c;
+    float *dx = c->n->out[0] < 0 ? spare : out_data(c, 0);
     c->vec->group_norm_bwd(dx, out_data(c, 1), out_data(c, 2), in_data(c, 0), in_data(c, 1),
                            in_data(c, 2), in_data(c, 3), in_data(c, 4), in_data(c, 5),
                            in_data(c, 6), &s, c->workspace);
@@ -262,9 +262,10 @@ static bd_status run_cross_entropy(const cpu_call *c) {
     for (int i = 0; i < n; i++, logit += k, prob += k) {
         BD_REQUIRE(label[i] >= 0 && label[i] < k, BD_E_ARG,
                    "cross_entropy: label %d is outside 0..%d", (int)label[i], k - 1);
-        double top = logit[0], sum = 0;
+        double top = logit[0];
         for (int j = 1; j < k; j++) top = logit[j] > top ? logit[j] : top;
-        for (int j = 0; j < k; j++) sum += exp(logit[j] - top);
+        double sum = exp(logit[0] - top);
+        for (int j = 1; j < k; j++) sum += exp(logit[j] - top);
         for (int j = 0; j < k; j++) prob[j] = (float)(exp(logit[j] - top) / sum);
         loss[i] = log(sum) - (logit[label[i]] - top);
     }

@@ -206,8 +206,8 @@ static void group_norm(float *y, float *mean, float *rstd, const float *x, const
     int c = s->c, per = c / s->groups;
     assert(per > 0); /* the graph's shape rule */
     size_t image = (size_t)s->hw * (size_t)c;
-    float *a = (float *)(scratch + c),
-          *b = a + c; /* y = a (x - b) + beta: no cancellation at a large mean */
+    void *floats = scratch + c;
+    float *a = floats, *b = a + c; /* y = a (x - b) + beta: no cancellation at a large mean */
     for (int n = 0; n < s->n; n++) {
         const float *vn = v ? v + (size_t)n * (size_t)c : NULL;
         group_stats(mean, rstd, x, vn, s, scratch, b);
@@ -275,7 +275,8 @@ static void group_norm_bwd(float *dx, float *dgamma, float *dbeta, const float *
     assert(per > 0); /* the graph's shape rule */
     size_t image = (size_t)s->hw * (size_t)c;
     double *sum_dz = scratch, *sum_dzx = scratch + c, *dg = scratch + 2 * c, *db = scratch + 3 * c;
-    float *r = (float *)(scratch + 4 * c), *o = r + c, *k1 = o + c, *k0 = k1 + c;
+    void *floats = scratch + 4 * c;
+    float *r = floats, *o = r + c, *k1 = o + c, *k0 = k1 + c;
     for (int j = 0; j < c; j++) dg[j] = db[j] = 0;
     for (int n = 0; n < s->n; n++) {
         const float *vn = v ? v + (size_t)n * (size_t)c : NULL;
