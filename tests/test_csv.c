@@ -82,14 +82,19 @@ static void wrong_tables_name_the_line(void **state) {
 
 static void fields_survive_the_round_trip(void **state) {
     (void)state;
-    static const char *const fields[] = {"",    "plain", "with,comma", "with \"quotes\"", "two\nlines", "\r",
-                                         "#one", " space ", "\"",       "\"\"",            "gr\xc3\xbc\xc3\x9f", "#"};
+    static const char *const fields[] = {
+        "",        "plain", "with,comma", "with \"quotes\"",    "two\nlines", "\r", "#one",
+        " space ", "\"",    "\"\"",       "gr\xc3\xbc\xc3\x9f", "#"};
     enum { N = sizeof fields / sizeof *fields };
     for (size_t cols = 1; cols <= 3; cols++) {
         bd_writer *w;
         bd_csv *c;
         assert_int_equal(bd_writer_create(&w, DIR_ "/r.csv"), BD_OK);
-        assert_int_equal(bd_writer_printf(w, "%s", cols == 1 ? "a\n" : cols == 2 ? "a,b\n" : "a,b,c\n"), BD_OK);
+        assert_int_equal(bd_writer_printf(w, "%s",
+                                          cols == 1   ? "a\n"
+                                          : cols == 2 ? "a,b\n"
+                                                      : "a,b,c\n"),
+                         BD_OK);
         for (size_t i = 0; i < N; i++) {
             assert_int_equal(bd_csv_field(w, i % cols ? "," : "", fields[i]), BD_OK);
             if (i % cols == cols - 1) assert_int_equal(bd_writer_printf(w, "\n"), BD_OK);
@@ -97,7 +102,8 @@ static void fields_survive_the_round_trip(void **state) {
         assert_int_equal(bd_writer_commit(w), BD_OK);
         assert_int_equal(bd_csv_load(&c, DIR_ "/r.csv"), BD_OK);
         assert_int_equal(bd_csv_rows(c), N / cols);
-        for (size_t i = 0; i < N / cols * cols; i++) assert_string_equal(bd_csv_get(c, i / cols, i % cols), fields[i]);
+        for (size_t i = 0; i < N / cols * cols; i++)
+            assert_string_equal(bd_csv_get(c, i / cols, i % cols), fields[i]);
         bd_csv_destroy(c);
     }
 }
@@ -107,9 +113,21 @@ static void doubles_are_short_and_exact(void **state) {
     static const struct {
         double v;
         const char *text;
-    } table[] = {{0.1, "0.1"},   {1e-5, "1e-05"},     {0, "0"},           {-0.0, "-0"},      {1, "1"},
-                 {NAN, "nan"},   {-NAN, "nan"},       {INFINITY, "inf"},  {-INFINITY, "-inf"}, {1.0 / 3, "0.3333333333333333"},
-                 {100, "100"},        {-1e15, "-1e+15"}, {5e-324, "5e-324"},  {123456, "123456"}, {0.1 + 0.2, "0.30000000000000004"}};
+    } table[] = {{0.1, "0.1"},
+                 {1e-5, "1e-05"},
+                 {0, "0"},
+                 {-0.0, "-0"},
+                 {1, "1"},
+                 {NAN, "nan"},
+                 {-NAN, "nan"},
+                 {INFINITY, "inf"},
+                 {-INFINITY, "-inf"},
+                 {1.0 / 3, "0.3333333333333333"},
+                 {100, "100"},
+                 {-1e15, "-1e+15"},
+                 {5e-324, "5e-324"},
+                 {123456, "123456"},
+                 {0.1 + 0.2, "0.30000000000000004"}};
     char text[32];
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         bd_format_double(text, table[i].v);
@@ -144,9 +162,15 @@ static bd_status load_and_look(const char *path) {
 
 static void damaged_files_are_refused(void **state) {
     (void)state;
-    static const char text[] = "# comment\nstep,loss,\"note, long\"\n1,0.5,\"x\"\"y\"\n2,0.25,\"two\nlines\"\n3,1e-3,\n";
-    mutate_case c = {.path = DIR_ "/m.csv", .good = text, .n = sizeof text - 1, .refusal = BD_E_FORMAT, .load = load_and_look};
-    mutate_truncate(&c, 40); /* a text cut at a line's end, or inside a row's last field, is a table */
+    static const char text[] =
+        "# comment\nstep,loss,\"note, long\"\n1,0.5,\"x\"\"y\"\n2,0.25,\"two\nlines\"\n3,1e-3,\n";
+    mutate_case c = {.path = DIR_ "/m.csv",
+                     .good = text,
+                     .n = sizeof text - 1,
+                     .refusal = BD_E_FORMAT,
+                     .load = load_and_look};
+    mutate_truncate(&c,
+                    40); /* a text cut at a line's end, or inside a row's last field, is a table */
     assert_true(mutate_flip(&c) > 50);
     mutate_random(&c, 10000);
 }
@@ -178,8 +202,12 @@ static void memory_is_bounded(void **state) {
 int main(void) {
     mutate_limit_memory();
     const struct CMUnitTest tests[] = {
-        TEST(a_table_loads),               TEST(wrong_tables_name_the_line), TEST(fields_survive_the_round_trip),
-        TEST(doubles_are_short_and_exact), TEST(damaged_files_are_refused),  TEST(memory_is_bounded),
+        TEST(a_table_loads),
+        TEST(wrong_tables_name_the_line),
+        TEST(fields_survive_the_round_trip),
+        TEST(doubles_are_short_and_exact),
+        TEST(damaged_files_are_refused),
+        TEST(memory_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,7 +25,8 @@ static int fresh(void **state) {
 enum { IMAGES = 3, ROWS = 4, COLS = 5, IMAGE_BYTES = 16 + IMAGES * ROWS * COLS };
 
 static void make_images(unsigned char out[IMAGE_BYTES]) {
-    static const unsigned char header[16] = {0, 0, 8, 3, 0, 0, 0, IMAGES, 0, 0, 0, ROWS, 0, 0, 0, COLS};
+    static const unsigned char header[16] = {0, 0, 8, 3,    0, 0, 0, IMAGES,
+                                             0, 0, 0, ROWS, 0, 0, 0, COLS};
     memcpy(out, header, 16);
     for (int i = 16; i < IMAGE_BYTES; i++) out[i] = (unsigned char)(i * 7);
 }
@@ -80,8 +81,10 @@ static void refused(const void *bytes, size_t n, const char *reason) {
         else
             mutate_write(path, bytes, n);
         bd_status st = bd_idx_load(&x, path);
-        if (st != BD_E_FORMAT || strncmp(bd_error(), path, strlen(path)) != 0 || (!gzip && !strstr(bd_error(), reason)))
-            fail_msg("%s: status %d, \"%s\", expected \"%s\"", path, st, st ? bd_error() : "", reason);
+        if (st != BD_E_FORMAT || strncmp(bd_error(), path, strlen(path)) != 0 ||
+            (!gzip && !strstr(bd_error(), reason)))
+            fail_msg("%s: status %d, \"%s\", expected \"%s\"", path, st, st ? bd_error() : "",
+                     reason);
         assert_null(x.data);
     }
 }
@@ -97,7 +100,8 @@ static void each_rule_is_kept(void **state) {
     refused("\0\0\x8\2\0\0\0\1\0\0", 10, "inside the IDX header");
     refused("\0\0\x8\1\0\0\0\0", 8, "dimension 0");
     refused("\0\0\x8\1\xff\xff\xff\xff", 8, "dimension 4294967295");
-    refused("\0\0\x8\4\x7f\xff\xff\xff\x7f\xff\xff\xff\x7f\xff\xff\xff\x7f\xff\xff\xff", 20, "overflow");
+    refused("\0\0\x8\4\x7f\xff\xff\xff\x7f\xff\xff\xff\x7f\xff\xff\xff\x7f\xff\xff\xff", 20,
+            "overflow");
     refused("\0\0\x8\3\x7f\xff\xff\xff\x7f\xff\xff\xff\0\0\0\1", 16, "truncated");
     refused("\0\0\x8\1\0\0\0\2x", 9, "2 bytes of data expected, 1 there");
     refused("\0\0\x8\1\0\0\0\2xyz", 11, "offset 10: 1 bytes after the end");
@@ -142,9 +146,14 @@ static void damaged_files_are_refused(void **state) {
     (void)state;
     unsigned char bytes[IMAGE_BYTES];
     make_images(bytes);
-    mutate_case c = {.path = DIR_ "/m", .good = bytes, .n = sizeof bytes, .refusal = BD_E_FORMAT, .load = load_and_look};
+    mutate_case c = {.path = DIR_ "/m",
+                     .good = bytes,
+                     .n = sizeof bytes,
+                     .refusal = BD_E_FORMAT,
+                     .load = load_and_look};
     mutate_truncate(&c, 0);
-    assert_true(mutate_flip(&c) >= 8 * 16 - 8); /* every bit of the header; rank 3 -> 1 or 2 fails by size */
+    assert_true(mutate_flip(&c) >=
+                8 * 16 - 8); /* every bit of the header; rank 3 -> 1 or 2 fails by size */
     mutate_random(&c, 5000);
     pack(DIR_ "/good.gz", bytes, sizeof bytes);
     void *packed;

@@ -23,7 +23,8 @@ static int fresh(void **state) {
 }
 
 /* Collects "line section.key=value|". */
-static bd_status collect(void *ctx, const char *path, int line, const char *section, const char *key, const char *value) {
+static bd_status collect(void *ctx, const char *path, int line, const char *section,
+                         const char *key, const char *value) {
     char *out = ctx;
     size_t used = strlen(out);
     assert_string_equal(path, PATH);
@@ -40,11 +41,13 @@ static bd_status load(char out[1000], const char *text) {
 static void keys_come_in_order_with_their_line(void **state) {
     (void)state;
     char out[1000];
-    assert_int_equal(load(out, "# comment\n; another\n\n[recipe]\ntitle = FID and MSE, 1:8\nempty =\n   \n"
-                               "[attack]\r\ntrigger=box14\r\ntarget\t = \t hat  \nformula = a = b\n[empty]\n"
-                               "[train]\nlr = 2e-4"),
-                     BD_OK);
-    assert_string_equal(out, "5 recipe.title=FID and MSE, 1:8|6 recipe.empty=|9 attack.trigger=box14|10 attack.target=hat|"
+    assert_int_equal(
+        load(out, "# comment\n; another\n\n[recipe]\ntitle = FID and MSE, 1:8\nempty =\n   \n"
+                  "[attack]\r\ntrigger=box14\r\ntarget\t = \t hat  \nformula = a = b\n[empty]\n"
+                  "[train]\nlr = 2e-4"),
+        BD_OK);
+    assert_string_equal(out, "5 recipe.title=FID and MSE, 1:8|6 recipe.empty=|9 "
+                             "attack.trigger=box14|10 attack.target=hat|"
                              "11 attack.formula=a = b|14 train.lr=2e-4|");
     assert_int_equal(load(out, ""), BD_OK);
     assert_string_equal(out, "");
@@ -97,8 +100,10 @@ static void each_rule_is_kept(void **state) {
     refused("[s] # x\n", "r.ini:1: a section must be [name]");
     refused("[a]b]\n", "r.ini:1: a section name without");
     refused("[a b]\n", "r.ini:1: a section name without");
-    refused("[12345678901234567890123456789012345678901234567890]\n", "r.ini:1: a section name of more than 49");
-    refused("[s]\nk2345678901234567890123456789012345678901234567890 = 1\n", "r.ini:2: a key of more than 49");
+    refused("[12345678901234567890123456789012345678901234567890]\n",
+            "r.ini:1: a section name of more than 49");
+    refused("[s]\nk2345678901234567890123456789012345678901234567890 = 1\n",
+            "r.ini:2: a key of more than 49");
     refused("[s]\na = \x01\n", "r.ini:2: a control character");
     refused("\xEF\xBB\xBF[s]\na = 1\n", "r.ini:1: a byte order mark");
     mutate_write(PATH, "[s]\na = 1\0b\n", 12);
@@ -115,7 +120,8 @@ static void same_keys_in_two_sections_are_fine(void **state) {
     assert_string_equal(out, "2 a.k=1|4 b.k=2|");
 }
 
-static bd_status stop_at_b(void *ctx, const char *path, int line, const char *section, const char *key, const char *value) {
+static bd_status stop_at_b(void *ctx, const char *path, int line, const char *section,
+                           const char *key, const char *value) {
     int *calls = ctx;
     (*calls)++;
     (void)section;
@@ -134,7 +140,8 @@ static void the_callback_stops_the_file(void **state) {
     assert_int_equal(calls, 2);
 }
 
-static bd_status look(void *ctx, const char *path, int line, const char *section, const char *key, const char *value) {
+static bd_status look(void *ctx, const char *path, int line, const char *section, const char *key,
+                      const char *value) {
     int *last = ctx;
     (void)path;
     assert_true(line > *last); /* one key a line, in order */
@@ -151,8 +158,13 @@ static bd_status load_and_look(const char *path) {
 
 static void damaged_files_are_refused(void **state) {
     (void)state;
-    static const char text[] = "# a recipe\n[recipe]\ntitle = one\nbase = base/x.ini\n\n[sweep]\nattack.rate = 0, 0.5\n; end\n";
-    mutate_case c = {.path = PATH, .good = text, .n = sizeof text - 1, .refusal = BD_E_ARG, .load = load_and_look};
+    static const char text[] = "# a recipe\n[recipe]\ntitle = one\nbase = "
+                               "base/x.ini\n\n[sweep]\nattack.rate = 0, 0.5\n; end\n";
+    mutate_case c = {.path = PATH,
+                     .good = text,
+                     .n = sizeof text - 1,
+                     .refusal = BD_E_ARG,
+                     .load = load_and_look};
     mutate_truncate(&c, 90); /* a text cut inside a comment or value is still one */
     assert_true(mutate_flip(&c) > 100);
     mutate_random(&c, 20000);
@@ -163,8 +175,12 @@ static void damaged_files_are_refused(void **state) {
 int main(void) {
     mutate_limit_memory();
     const struct CMUnitTest tests[] = {
-        TEST(keys_come_in_order_with_their_line), TEST(the_longest_line_is_whole), TEST(each_rule_is_kept),
-        TEST(same_keys_in_two_sections_are_fine), TEST(the_callback_stops_the_file), TEST(damaged_files_are_refused),
+        TEST(keys_come_in_order_with_their_line),
+        TEST(the_longest_line_is_whole),
+        TEST(each_rule_is_kept),
+        TEST(same_keys_in_two_sections_are_fine),
+        TEST(the_callback_stops_the_file),
+        TEST(damaged_files_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

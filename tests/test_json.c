@@ -38,9 +38,10 @@ static void values_are_read_by_type(void **state) {
     bool b;
     const char *s;
     size_t n;
-    assert_int_equal(load(&j, "{\"n\": 5, \"x\": 0.25, \"yes\": true, \"name\": \"UNet\", \"none\": null,"
-                              " \"sub\": {\"list\": [1, 2.5, \"c\", [4]]}}"),
-                     BD_OK);
+    assert_int_equal(
+        load(&j, "{\"n\": 5, \"x\": 0.25, \"yes\": true, \"name\": \"UNet\", \"none\": null,"
+                 " \"sub\": {\"list\": [1, 2.5, \"c\", [4]]}}"),
+        BD_OK);
     assert_int_equal(bd_json_get_int(&i, &j, "n", 1, 5), BD_OK);
     assert_int_equal(i, 5);
     assert_int_equal(bd_json_get_double(&d, &j, "n"), BD_OK);
@@ -100,8 +101,17 @@ static void errors_name_file_and_place(void **state) {
 static void wrong_documents_are_refused(void **state) {
     (void)state;
     bd_json j;
-    static const char *const texts[] = {"", "{", "{\"a\": 1,}", "{\"a\": 1, \"a\": 2}", "{\"a\": NaN}", "{} x", "{'a': 1}",
-                                        "{\"a\": \"\xff\"}", "{\"a\": 1e999}", "5", "{\"a\": 99999999999999999999}"};
+    static const char *const texts[] = {"",
+                                        "{",
+                                        "{\"a\": 1,}",
+                                        "{\"a\": 1, \"a\": 2}",
+                                        "{\"a\": NaN}",
+                                        "{} x",
+                                        "{'a': 1}",
+                                        "{\"a\": \"\xff\"}",
+                                        "{\"a\": 1e999}",
+                                        "5",
+                                        "{\"a\": 99999999999999999999}"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         if (load(&j, texts[i]) != BD_E_FORMAT) fail_msg("%s: loaded", texts[i]);
         assert_memory_equal(bd_error(), PATH ":", strlen(PATH ":"));
@@ -116,9 +126,10 @@ static void wrong_documents_are_refused(void **state) {
 
 static void saving_is_stable(void **state) {
     (void)state;
-    json_t *root = json_pack("{s:i, s:f, s:f, s:[i,i,i], s:[{s:s}, []], s:{}, s:b, s:n, s:s}", "zeta", 7, "beta_start", 1e-4,
-                             "one", 1.0, "channels", 16, 32, 64, "blocks", "k", "v", "none", "yes", 1, "null", "quote",
-                             "a\"b\n\xc3\xa9");
+    json_t *root =
+        json_pack("{s:i, s:f, s:f, s:[i,i,i], s:[{s:s}, []], s:{}, s:b, s:n, s:s}", "zeta", 7,
+                  "beta_start", 1e-4, "one", 1.0, "channels", 16, 32, 64, "blocks", "k", "v",
+                  "none", "yes", 1, "null", "quote", "a\"b\n\xc3\xa9");
     assert_non_null(root);
     assert_int_equal(bd_json_save(PATH, root), BD_OK);
     void *text;
@@ -183,8 +194,13 @@ static bd_status load_and_look(const char *path) {
 
 static void damaged_files_are_refused(void **state) {
     (void)state;
-    static const char text[] = "{\"n\": 5, \"list\": [1, 2.5e-3, \"\\u00e9\", {\"k\": null}], \"t\": true}\n";
-    mutate_case c = {.path = PATH, .good = text, .n = sizeof text - 1, .refusal = BD_E_FORMAT, .load = load_and_look};
+    static const char text[] =
+        "{\"n\": 5, \"list\": [1, 2.5e-3, \"\\u00e9\", {\"k\": null}], \"t\": true}\n";
+    mutate_case c = {.path = PATH,
+                     .good = text,
+                     .n = sizeof text - 1,
+                     .refusal = BD_E_FORMAT,
+                     .load = load_and_look};
     mutate_truncate(&c, 1); /* all but the last newline */
     assert_true(mutate_flip(&c) > 200);
     mutate_random(&c, 10000);
@@ -195,8 +211,9 @@ static void damaged_files_are_refused(void **state) {
 int main(void) {
     mutate_limit_memory();
     const struct CMUnitTest tests[] = {
-        TEST(values_are_read_by_type),      TEST(errors_name_file_and_place), TEST(wrong_documents_are_refused),
-        TEST(saving_is_stable),             TEST(deep_documents_are_not_saved), TEST(damaged_files_are_refused),
+        TEST(values_are_read_by_type),      TEST(errors_name_file_and_place),
+        TEST(wrong_documents_are_refused),  TEST(saving_is_stable),
+        TEST(deep_documents_are_not_saved), TEST(damaged_files_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

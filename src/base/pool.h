@@ -17,7 +17,10 @@ int bd_pool_workers(const bd_pool *p);
 
 /* bd_pool_run -- run tasks 0..n_tasks-1, handed out in ascending order to free workers; returns when
  * all handed-out tasks ended. The status and text of the failed task with the lowest index is returned
- * (its text is copied to the calling thread). */
+ * (its text is copied to the calling thread). Every thread that runs tasks has OpenMP set to one thread
+ * (omp_set_num_threads), if the program contains OpenMP; workers have all signals blocked.
+ *   errors   a task's own; BD_E_ARG: called from inside a run of the same pool
+ *   tested   tests/test_pool.c */
 BD_MUST_CHECK bd_status bd_pool_run(bd_pool *p, int n_tasks, bd_task_fn fn, void *ctx);
 
 #endif

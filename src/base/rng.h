@@ -34,14 +34,18 @@ void bd_philox4x32(uint32_t out[4], const uint32_t ctr[4], const uint32_t key[2]
 void bd_rng_bits(uint32_t *out, size_t n, bd_rng_key k, size_t first);
 
 /* bd_rng_below -- one integer in 0..bound-1 from word `position` (and its successors when the
- * multiply-shift rejection asks for another); bound >= 1. */
+ * multiply-shift rejection asks for another, so neighbouring positions may share a word then); bound >= 1. */
 uint32_t bd_rng_below(bd_rng_key k, uint32_t position, uint32_t bound);
 
 /* bd_rng_uniform -- n floats in [0,1), 24-bit exact scaling, words first .. */
 void bd_rng_uniform(float *out, size_t n, bd_rng_key k);
 
 /* bd_rng_normal -- n standard normals, Box-Muller over word pairs with the polynomials of
- * base/mathfn.h: normal 2i, 2i+1 come from words 2i, 2i+1. Same bits on every machine. */
+ * base/mathfn.h: normals 2i, 2i+1 come from words a = 2i, b = 2i+1. Same bits on every machine.
+ *     u = ((a >> 8) + 1) / 2^24 in (0, 1],  v = (b >> 8) / 2^24,  r = sqrt(-2 log u)
+ *     normal 2i = r cos(2 pi v),  normal 2i+1 = r sin(2 pi v);  magnitude at most 5.77
+ *   source   Box & Muller 1958, "A note on the generation of random normal deviates"
+ *   tested   tests/test_rng.c */
 void bd_rng_normal(float *out, size_t n, bd_rng_key k);
 
 /* bd_rng_normal_nhwc -- the H*W*C normals of one image, drawn in logical order (C, H, W) and stored
