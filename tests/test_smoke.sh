@@ -1,0 +1,97 @@
+#!/bin/bash
+# Oracle: the run itself. All recipes of the smoke profile run on real images, and the bits of every artifact are the
+# same with one thread, with two, and after SIGKILL in the middle. Speaks TAP, as scripts/run-tests wants.
+# shellcheck disable=SC2317 # the tests are called by name
+set -u
+program=${BUILD:-build/release}/baddiff
+dir=build/tmp/test_smoke
+rm -rf "$dir"
+mkdir -p "$dir"
+
+# One line a file: sum and name. Left out: what holds times or the number of threads.
+sums() {
+    (cd "$1" && find . -type f ! -name .lock ! -name DONE ! -name manifest.ini ! -name log.csv -exec sha256sum {} + |
+        sort -k 2
+        find . -name log.csv -print0 | sort -z | xargs -0 sed 's/,[^,]*$//' | sha256sum)
+}
+
+run() {
+    local runs=$1
+    shift
+    "$program" run --all -p smoke --runs "$dir/$runs" -q "$@" 2>"$dir/$runs.err" && return 0
+    sed 's/^/# /' "$dir/$runs.err"
+    return 1
+}
+
+every_recipe_runs() {
+    run two -t 2 || return 1
+    [ "$(find "$dir/two" -name DONE | wc -l)" -ge 30 ]
+}
+
+one_thread_gives_the_same_bits() {
+    run one -t 1 || return 1
+    sums "$dir/two" >"$dir/two.sums"
+    sums "$dir/one" >"$dir/one.sums"
+    [ "$(wc -l <"$dir/one.sums")" -ge 60 ] && diff "$dir/one.sums" "$dir/two.sums" | sed 's/^/# /' && cmp -s "$dir/one.sums" "$dir/two.sums"
+}
+
+another_seed_gives_other_bits() {
+    run other -t 2 -s sweep.run.seed=7 || return 1
+    sums "$dir/other" >"$dir/other.sums"
+    ! cmp -s "$dir/other.sums" "$dir/two.sums"
+}
+
+a_killed_run_ends_with_the_same_bits() {
+    local delay
+    for delay in 0.15 0.4 0.9; do
+        { timeout -s KILL "$delay" "$program" run --all -p smoke --runs "$dir/killed" -q -t 2; } 2>/dev/null
+    done
+    [ "$(find "$dir/killed" -name DONE | wc -l)" -lt "$(find "$dir/two" -name DONE | wc -l)" ] || {
+        echo "# the run was over before it was killed"
+        return 1
+    }
+    run killed -t 1 || return 1
+    sums "$dir/killed" >"$dir/killed.sums"
+    diff "$dir/killed.sums" "$dir/two.sums" | sed 's/^/# /'
+    cmp -s "$dir/killed.sums" "$dir/two.sums"
+}
+
+a_finished_run_does_nothing() {
+    find "$dir/two" -type f -exec stat -c '%n %Y %s' {} + | sort >"$dir/before"
+    run two -t 2 || return 1
+    find "$dir/two" -type f -exec stat -c '%n %Y %s' {} + | sort >"$dir/after"
+    cmp "$dir/before" "$dir/after"
+}
+
+# refused TEXT WANT_EXIT ARGUMENT...: one line on stderr that holds TEXT
+refused() {
+    local text=$1 want=$2 code
+    shift 2
+    "$program" run "$@" --runs "$dir/none" >"$dir/out" 2>"$dir/err"
+    code=$?
+    [ "$code" = "$want" ] && grep -q -- "$text" "$dir/err" && [ "$(wc -l <"$dir/err")" = 1 ] && [ ! -e "$dir/none" ] && return 0
+    echo "# run $*: exit $code"
+    sed 's/^/# /' "$dir/err"
+    return 1
+}
+
+bad_recipes_are_refused() {
+    printf '[recipe]\ntitle = x\n[attack]\ntriger = box14\n' >"$dir/unknown.ini"
+    printf '[recipe]\ntitle = x\n[attack]\npoison_rate = 1.5\n' >"$dir/range.ini"
+    refused 'unknown.ini:4' 2 "$dir/unknown.ini" && refused 'attack.trigger' 2 "$dir/unknown.ini" &&
+        refused 'range.ini:4' 2 "$dir/range.ini" && refused 'absent.ini' 2 "$dir/absent.ini"
+}
+
+# In this order: later tests compare with what the first left.
+names=(every_recipe_runs one_thread_gives_the_same_bits another_seed_gives_other_bits
+    a_killed_run_ends_with_the_same_bits a_finished_run_does_nothing bad_recipes_are_refused)
+echo "1..${#names[@]}"
+failed=0 number=0
+for name in "${names[@]}"; do
+    number=$((number + 1))
+    if "$name"; then echo "ok $number - $name"; else
+        echo "not ok $number - $name"
+        failed=1
+    fi
+done
+exit $failed
