@@ -1,0 +1,56 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/select.h"
+#include "cli/verbs.h"
+#include "cpu/cpu.h"
+#include "run/collect.h"
+#include "run/folder.h"
+
+typedef struct {
+    bd_selection select;
+    const char *runs, *out;
+} collect_options;
+
+static bd_status collect(const collect_options *o, const bd_selected *s) {
+    char dir[1024];
+    const char *profile = o->select.profile ? o->select.profile : "none";
+    int n = snprintf(dir, sizeof dir, o->out ? "%s" : "results/%s", o->out ? o->out : profile);
+    BD_REQUIRE(n > 0 && (size_t)n < sizeof dir, BD_E_ARG, "--out: the path is too long");
+    for (int i = 0; i < s->n_files; i++) {
+        bd_collected c;
+        BD_TRY(bd_collect(&c, &s->dag, i, o->runs, dir, &bd_backend_cpu));
+        if (c.rows)
+            printf("%s/%s.csv: %d of %d cells\n", dir, s->file[i].name, c.rows, c.cells);
+        else
+            bd_log(BD_LOG_WARN, "%s: none of its %d cells is finished; nothing written",
+                   s->file[i].name, c.cells);
+    }
+    return BD_OK;
+}
+
+int bd_cli_collect(int argc, char **argv) {
+    collect_options o = {.runs = BD_RUNS_DIR};
+    const bd_opt opts[] = {BD_SELECTION_OPTS(o.select),
+                           {0, "runs", BD_OPT_TEXT, "DIR", &o.runs, 0, 0, "folder of the stages"},
+                           {'o', "out", BD_OPT_TEXT, "DIR", &o.out, 0, 0,
+                            "where the result files go; without it results/PROFILE"}};
+    const bd_cmd cmd = {
+        "collect [RECIPE ...] [options]",
+        "Writes the result file and the picture of each recipe from the stages that are finished.\n"
+        "docs/results.md says what is in them.",
+        opts,
+        sizeof opts / sizeof opts[0],
+        0,
+        -1};
+    char **args;
+    int n_args, code = bd_cli_parse(&args, &n_args, &cmd, argc, argv);
+    if (code != BD_CLI_GO_ON) return code;
+    bd_selected s;
+    bd_status st = bd_selected_load(&s, &o.select, args, n_args);
+    if (!st) st = collect(&o, &s);
+    bd_selected_clear(&s);
+    return st ? bd_cli_fail(st) : 0;
+}

@@ -1,0 +1,16 @@
+/* Pictures of a recipe's cells; for src/run/ only. */
+#ifndef BD_RUN_MONTAGE_H
+#define BD_RUN_MONTAGE_H
+
+#include "run/plan.h"
+
+/* bd_cell_done -- are all its stages finished? */
+bool bd_cell_done(const bd_dag *d, const bd_cell *c, const char *runs);
+
+/* bd_montage -- DIR/grids/<recipe>.png, everything twice as large, in the order of the result file's rows.
+ * Of models: a row a finished cell, eight clean samples, a gap, eight triggered ones. Of a gallery: a row
+ * a trigger, the trigger first, then its targets. Nothing for a classifier.
+ *   tested   tests/test_collect.c */
+BD_MUST_CHECK bd_status bd_montage(const bd_dag *d, int file, const char *runs, const char *dir);
+
+#endif
