@@ -139,8 +139,9 @@ static bd_status training_cost(bd_cost *c, const bd_dag *d, int stage, networks 
     BD_TRY(bd_loop_shape_init(&shape, &o, images));
     BD_TRY(find_network(&n, all, &unet, o.tile, true));
     int micro = o.micro_batch ? o.micro_batch : o.batch;
-    double micros = (double)bd_loop_shape_micros(&shape, bd_loop_shape_steps(&shape, &o));
-    c->tflop = micros * (micro / o.tile) * n->flops / 1e12;
+    int64_t micros = bd_loop_shape_micros(&shape, bd_loop_shape_steps(&shape, &o));
+    int64_t tiles = micros * (micro / o.tile);
+    c->tflop = (double)tiles * n->flops / 1e12;
     c->memory = n->memory;
     c->disk = n->params;
     return BD_OK;

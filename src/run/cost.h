@@ -20,7 +20,7 @@ typedef struct {
  *   shapes   cost [d->n_stages]
  *   errors   those of the network builders
  *   memory   compiles one graph of each kind and network on the backend, and frees it
- *   tested   tests/test_plan.c */
+ *   tested   tests/test_smoke.sh */
 BD_MUST_CHECK bd_status bd_dag_costs(bd_cost *cost, const bd_dag *d, const char *runs,
                                      const bd_backend *backend, int threads);
 

@@ -9,7 +9,7 @@
  * version, compiler, libraries, backend and fingerprint; then the settings of the cell that first asked
  * for it, defaults left out, so that `baddiff run DIR/manifest.ini --stage ID` makes it anew.
  *   errors   BD_E_IO, BD_E_DEVICE
- *   tested   tests/test_runner.c */
+ *   tested   tests/test_smoke.sh */
 BD_MUST_CHECK bd_status bd_manifest_write(const char *dir, const bd_dag *d, int stage,
                                           const bd_backend *backend, int threads);
 

@@ -9,7 +9,7 @@
  * NULL when even that is more than a third of the word's length plus one.
  *   source   Damerau 1964, restricted edit distance
  *   memory   borrows; the result is what name() returned
- *   tested   tests/test_recipe.c */
+ *   tested   tests/test_smoke.sh */
 const char *bd_nearest(const char *word, const char *(*name)(size_t i, const void *ctx),
                        const void *ctx);
 

@@ -75,7 +75,7 @@ typedef struct {
  *   errors   BD_E_ARG: a cell whose settings do not fit together; BD_E_MISSING: metric.classifier;
  *            BD_E_MEMORY
  *   memory   d starts all-zero; borrows the file until bd_dag_clear
- *   tested   tests/test_plan.c */
+ *   tested   tests/test_smoke.sh */
 BD_MUST_CHECK bd_status bd_dag_add(bd_dag *d, const bd_recipe_file *file);
 void bd_dag_clear(bd_dag *d); /* an all-zero struct is fine */
 

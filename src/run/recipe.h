@@ -99,7 +99,7 @@ typedef struct {
  *            the wrong type or out of range, key given twice, set and swept in one file, more
  *            than BD_AXES_MAX axes, base files in a circle; BD_E_MISSING
  *   memory   caller frees with bd_recipe_file_clear
- *   tested   tests/test_recipe.c */
+ *   tested   tests/test_smoke.sh */
 BD_MUST_CHECK bd_status bd_recipe_load(bd_recipe_file *out, const char *path, const char *profile,
                                        const char *const *settings, int n);
 void bd_recipe_file_clear(bd_recipe_file *f); /* an all-zero struct is fine */

@@ -29,7 +29,7 @@ typedef struct {
 /* bd_runner_run -- run every stage that is not finished, or (only >= 0) one stage and the inputs it
  * lacks. A stage that fails is reported, those that need it are left out, the others still run.
  *   errors   that of the first stage that failed; BD_E_INTERRUPT: stopped, state saved
- *   tested   tests/test_runner.c */
+ *   tested   tests/test_smoke.sh */
 BD_MUST_CHECK bd_status bd_runner_run(bd_runner *r, int only);
 void bd_runner_clear(bd_runner *r); /* frees what it loaded, nothing it was given */
 

@@ -11,7 +11,7 @@
 
 /* bd_recipe_unet -- [model] with [data] size and channels.
  *   errors   BD_E_ARG with the field's name
- *   tested   tests/test_settings.c */
+ *   tested   tests/test_smoke.sh */
 BD_MUST_CHECK bd_status bd_recipe_unet(bd_unet_config *out, const bd_recipe *r);
 
 /* bd_recipe_schedule -- [diffusion]; caller frees with bd_schedule_clear. */
