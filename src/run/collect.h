@@ -13,7 +13,7 @@ typedef struct {
  * `file` of a plan: one row, and one row of pictures (clean samples left, triggered ones right), for each
  * cell whose stages are all finished. With no such cell nothing is written.
  *   errors   BD_E_FORMAT: a stage's result file is damaged; BD_E_IO
- *   tested   tests/test_collect.c */
+ *   tested   tests/test_smoke.sh */
 BD_MUST_CHECK bd_status bd_collect(bd_collected *out, const bd_dag *d, int file, const char *runs,
                                    const char *dir, const bd_backend *backend);
 

@@ -10,7 +10,7 @@ bool bd_cell_done(const bd_dag *d, const bd_cell *c, const char *runs);
 /* bd_montage -- DIR/grids/<recipe>.png, everything twice as large, in the order of the result file's rows.
  * Of models: a row a finished cell, eight clean samples, a gap, eight triggered ones. Of a gallery: a row
  * a trigger, the trigger first, then its targets. Nothing for a classifier.
- *   tested   tests/test_collect.c */
+ *   tested   tests/test_smoke.sh */
 BD_MUST_CHECK bd_status bd_montage(const bd_dag *d, int file, const char *runs, const char *dir);
 
 #endif

@@ -28,7 +28,7 @@ typedef struct {
  *   errors   BD_E_MISSING: no such expectation file; BD_E_FORMAT with file and row: a condition or number
  *            that makes no sense, or a condition on a column that the result file has not
  *   memory   caller frees with bd_regression_clear
- *   tested   tests/test_regress.c */
+ *   tested   tests/test_smoke.sh */
 BD_MUST_CHECK bd_status bd_regress(bd_regression *out, const char *expected, const char *results);
 void bd_regression_clear(bd_regression *r); /* an all-zero struct is fine */
 
