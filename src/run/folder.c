@@ -21,6 +21,15 @@ bool bd_stage_done(const char *runs, const bd_stage *s) {
     return bd_stage_path(path, sizeof path, runs, s, "DONE") == BD_OK && bd_file_exists(path);
 }
 
+bd_status bd_stage_model_dir(char *out, size_t size, const char *dir) {
+    BD_TRY(bd_path_join(out, size, dir, "model"));
+    if (bd_file_is_dir(out)) return BD_OK;
+    BD_TRY(bd_path_join(out, size, dir, "model-BACKDOORED"));
+    BD_REQUIRE(bd_file_is_dir(out), BD_E_MISSING,
+               "%s: no model in it; remove the folder, and the stage is made again", dir);
+    return BD_OK;
+}
+
 /* --- DONE --- */
 
 bd_status bd_done_write(const char *dir, const bd_done *d) {

@@ -15,6 +15,9 @@ BD_MUST_CHECK bd_status bd_stage_path(char *out, size_t size, const char *runs, 
                                       const char *file);
 bool bd_stage_done(const char *runs, const bd_stage *s);
 
+/* bd_stage_model_dir -- DIR/model or DIR/model-BACKDOORED, whichever is there. */
+BD_MUST_CHECK bd_status bd_stage_model_dir(char *out, size_t size, const char *dir);
+
 /* What DONE says of how the stage was made; nothing here is reproducible. */
 typedef struct {
     double seconds; /* of all sittings */

@@ -1,0 +1,120 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "bd_version.h"
+#include "cli/cli.h"
+#include "cli/verbs.h"
+#include "cpu/cpu.h"
+#include "data/art.h"
+#include "data/dataset.h"
+
+/* One line: ok, note (something optional is not there) or MISSING. */
+static void line(const char *mark, const char *what, const char *text) {
+    printf("%-8s %-12s %s\n", mark, what, text);
+}
+
+static int check_backend(void) {
+    char text[2048];
+    if (bd_backend_cpu.fingerprint(text, sizeof text)) return line("MISSING", "cpu", bd_error()), 1;
+    line("ok", "cpu", text);
+    return 0;
+}
+
+static int check_threads(void) {
+    char text[32];
+    int n;
+    if (bd_cli_threads(&n, 0)) return line("MISSING", "threads", bd_error()), 1;
+    snprintf(text, sizeof text, "%d", n);
+    line("ok", "threads", text);
+    return 0;
+}
+
+static int check_data(void) {
+    char text[1200];
+    bd_dataset d;
+    bd_dataset_spec spec = {.name = "fashion-mnist", .split = "train", .limit = 1};
+    if (bd_dataset_load(&d, &spec)) return line("MISSING", "data", bd_error()), 1;
+    snprintf(text, sizeof text, "fashion-mnist in %s", d.dir);
+    bd_dataset_clear(&d);
+    line("ok", "data", text);
+    return 0;
+}
+
+static void check_art(void) {
+    bd_art art = {.dir = BD_ART_DIR};
+    bd_image img;
+    if (bd_art_image(&img, &art, BD_ART_HAT, 1)) {
+        line("note", "art",
+             "the paper's pictures are not in " BD_ART_DIR "; art = builtin needs none");
+        return;
+    }
+    bd_image_clear(&img);
+    line("ok", "art", BD_ART_DIR);
+}
+
+static int check_file(const char *what, const char *path, const char *hint) {
+    char text[512];
+    bool there = bd_file_exists(path);
+    snprintf(text, sizeof text, "%s%s%s", path, there ? "" : ": not there; ", there ? "" : hint);
+    line(there ? "ok" : "MISSING", what, text);
+    return !there;
+}
+
+static void check_gnuplot(void) {
+    char path[4096];
+    const char *p = getenv("PATH");
+    for (; p && *p; p += strcspn(p, ":") + (p[strcspn(p, ":")] == ':')) {
+        snprintf(path, sizeof path, "%.*s/gnuplot", (int)strcspn(p, ":"), p);
+        if (access(path, X_OK) == 0) {
+            line("ok", "gnuplot", path);
+            return;
+        }
+    }
+    line("note", "gnuplot",
+         "not found: results are written, figures are not drawn (make deps installs it)");
+}
+
+static int check_disk(void) {
+    struct statvfs v;
+    char text[160];
+    if (statvfs(".", &v) || access(".", W_OK)) {
+        line("MISSING", "disk",
+             "this folder cannot be written to: run from a copy of the repository that is yours");
+        return 1;
+    }
+    double free_gb = (double)v.f_bavail * (double)v.f_frsize / 1e9;
+    snprintf(text, sizeof text, "%.1f GB free here", free_gb);
+    line(free_gb < 1 ? "note" : "ok", "disk", text);
+    return 0;
+}
+
+int bd_cli_doctor(int argc, char **argv) {
+    static const bd_cmd cmd = {
+        "doctor",
+        "Says whether this machine has what a run needs: processor and libraries, data, "
+        "classifier\n"
+        "weights, recipes, gnuplot, disk. Exits with 2 when something is missing.",
+        NULL,
+        0,
+        0,
+        0};
+    char **args;
+    int n_args, code = bd_cli_parse(&args, &n_args, &cmd, argc, argv), missing = 0;
+    if (code != BD_CLI_GO_ON) return code;
+    line("ok", "program", BD_VERSION ", compiler " __VERSION__);
+    missing += check_backend();
+    missing += check_threads();
+    missing += check_data();
+    check_art();
+    missing +=
+        check_file("recipes", "experiments/fig2.ini", "run from the repository's root folder");
+    missing += check_file("classifier", "experiments/classifier/fashion-mnist.safetensors",
+                          "'baddiff run classifier' trains it again");
+    check_gnuplot();
+    missing += check_disk();
+    return missing ? 2 : 0;
+}

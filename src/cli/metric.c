@@ -1,0 +1,144 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/sha256.h"
+#include "cli/cli.h"
+#include "cli/images.h"
+#include "cli/verbs.h"
+#include "cpu/cpu.h"
+#include "io/csv.h"
+#include "metric/frechet.h"
+#include "metric/mse.h"
+#include "metric/name.h"
+#include "train/features.h"
+
+typedef struct {
+    const char *metric, *ssim, *classifier;
+    int threads;
+} metric_options;
+
+static bd_status pairwise(double *value, char name[96], const metric_options *o,
+                          const bd_image_set *a, const bd_image_set *b) {
+    bd_ssim_area area = strcmp(o->ssim, "full") ? BD_SSIM_INTERIOR : BD_SSIM_FULL;
+    int ssim = !strcmp(o->metric, "ssim");
+    double *each = calloc((size_t)a->n, sizeof *each);
+    BD_REQUIRE(each, BD_E_MEMORY, "out of memory for %d images", a->n);
+    bd_status st = ssim ? bd_ssim_each(each, a, b, area) : bd_mse_each(each, a, b);
+    if (!st) *value = bd_mean(each, (size_t)a->n);
+    free(each);
+    if (st) return st;
+    return bd_metric_name(name, 96, o->metric, a->n, ssim ? bd_ssim_area_name(area) : NULL);
+}
+
+/* --- fcd --- */
+
+static bd_status bytes_of(uint8_t **out, const bd_image_set *s) {
+    size_t n = (size_t)s->n * bd_image_size(s);
+    *out = malloc(n);
+    BD_REQUIRE(*out, BD_E_MEMORY, "out of memory for %d images", s->n);
+    if (!s->u8) return bd_image_quantise(*out, s->f32, n);
+    memcpy(*out, s->u8, n);
+    return BD_OK;
+}
+
+static bd_status moments_of(bd_moments *m, const bd_image_set *s, const bd_features_spec *spec) {
+    uint8_t *bytes = NULL;
+    float *features = malloc((size_t)s->n * BD_CLASSIFIER_FEATURES * sizeof *features);
+    bd_status st =
+        features ? bytes_of(&bytes, s) : bd_fail(BD_E_MEMORY, "out of memory for features");
+    if (!st) st = bd_features(features, NULL, bytes, s->n, spec);
+    if (!st) st = bd_moments_add(m, features, (size_t)s->n);
+    free(bytes);
+    free(features);
+    return st;
+}
+
+static bd_status distance(double *value, const bd_image_set *a, const bd_image_set *b,
+                          const bd_features_spec *spec) {
+    bd_moments *ma = NULL, *mb = NULL;
+    bd_status st = bd_moments_create(&ma, BD_CLASSIFIER_FEATURES);
+    if (!st) st = bd_moments_create(&mb, BD_CLASSIFIER_FEATURES);
+    if (!st) st = moments_of(ma, a, spec);
+    if (!st) st = moments_of(mb, b, spec);
+    if (!st) st = bd_frechet_distance(value, ma, mb);
+    bd_moments_destroy(ma);
+    bd_moments_destroy(mb);
+    return st;
+}
+
+static bd_status fcd(double *value, char name[96], const metric_options *o, const bd_image_set *a,
+                     const bd_image_set *b) {
+    char sha[65], definition[80];
+    int threads;
+    bd_classifier_config config = BD_CLASSIFIER_DEFAULT;
+    bd_params params = {0};
+    bd_pool *pool = NULL;
+    BD_REQUIRE(a->h == a->w && a->h == b->h && b->h == b->w && a->c == b->c, BD_E_SHAPE,
+               "fcd needs square images of one size: %dx%dx%d against %dx%dx%d", a->h, a->w, a->c,
+               b->h, b->w, b->c);
+    config.sample_size = a->h;
+    config.channels = a->c;
+    BD_TRY(bd_sha256_file(sha, o->classifier));
+    BD_TRY(bd_cli_threads(&threads, o->threads));
+    bd_status st = bd_classifier_params(&params, &config);
+    if (!st) st = bd_params_load(&params, o->classifier);
+    if (!st) st = bd_pool_create(&pool, threads);
+    bd_features_spec spec = {&bd_backend_cpu, pool, &config, &params};
+    if (!st) st = distance(value, a, b, &spec);
+    bd_pool_destroy(pool);
+    bd_params_clear(&params);
+    if (st) return st;
+    /* both counts decide the bias of a Frechet distance */
+    snprintf(definition, sizeof definition, "ref%d.%.8s", b->n, sha);
+    return bd_metric_name(name, 96, "fcd", a->n, definition);
+}
+
+static bd_status measure(const metric_options *o, const char *name_a, const char *name_b) {
+    bd_cli_images a = {0}, b = {0};
+    double value = 0;
+    char name[96], text[32];
+    bd_status st = bd_cli_images_load(&a, name_a);
+    if (!st) st = bd_cli_images_load(&b, name_b);
+    if (!st)
+        st = strcmp(o->metric, "fcd") ? pairwise(&value, name, o, &a.set, &b.set)
+                                      : fcd(&value, name, o, &a.set, &b.set);
+    bd_cli_images_clear(&a);
+    bd_cli_images_clear(&b);
+    if (st) return st;
+    bd_format_double(text, value);
+    printf("%s %s\n", name, text);
+    return BD_OK;
+}
+
+int bd_cli_metric(int argc, char **argv) {
+    metric_options o = {.ssim = "interior",
+                        .classifier = "experiments/classifier/fashion-mnist.safetensors"};
+    const bd_opt opts[] = {
+        {0, "ssim", BD_OPT_TEXT, "interior|full", &o.ssim, 0, 0,
+         "windows inside the image, or all with reflected edges"},
+        {0, "classifier", BD_OPT_TEXT, "FILE", &o.classifier, 0, 0, "weights behind fcd"},
+        {'t', "threads", BD_OPT_INT, "N", &o.threads, 0, 1024,
+         "worker threads; 0 = all processors"}};
+    const bd_cmd cmd = {"metric mse|ssim|fcd A B [options]",
+                        "Compares two sets of images. A and B: a folder of PNGs, a .png or "
+                        ".safetensors file, or a data\n"
+                        "set as fashion-mnist:train. For mse and ssim B may be one image. Prints "
+                        "\"name value\"; the name\n"
+                        "says what was measured, the counts included.",
+                        opts,
+                        sizeof opts / sizeof opts[0],
+                        3,
+                        3};
+    char **args;
+    int n_args, code = bd_cli_parse(&args, &n_args, &cmd, argc, argv);
+    if (code != BD_CLI_GO_ON) return code;
+    o.metric = args[0];
+    if (strcmp(o.metric, "mse") != 0 && strcmp(o.metric, "ssim") != 0 &&
+        strcmp(o.metric, "fcd") != 0)
+        return bd_cli_usage("metric", "no metric '%s': mse, ssim or fcd", o.metric);
+    if (strcmp(o.ssim, "interior") != 0 && strcmp(o.ssim, "full") != 0)
+        return bd_cli_usage("metric", "--ssim %s: interior or full", o.ssim);
+    bd_status st = measure(&o, args[1], args[2]);
+    return st ? bd_cli_fail(st) : 0;
+}

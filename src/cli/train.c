@@ -1,0 +1,73 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/select.h"
+#include "cli/verbs.h"
+#include "cpu/cpu.h"
+#include "run/folder.h"
+#include "run/runner.h"
+
+typedef struct {
+    bd_selection select;
+    const char *runs;
+    int threads;
+} train_options;
+
+/* The one cell that is no control; a sweep has several. */
+static bd_status the_cell(const bd_cell **out, const bd_dag *d) {
+    BD_REQUIRE(d->cell[0].slot[BD_SLOT_MODEL] >= 0, BD_E_ARG,
+               "this recipe trains no diffusion model");
+    for (int i = 1; i < d->n_cells; i++)
+        BD_REQUIRE(d->cell[i].role != BD_CELL_ATTACK || d->cell[0].role != BD_CELL_ATTACK, BD_E_ARG,
+                   "this recipe sweeps: train makes one model; give one value with -s, or use "
+                   "'baddiff run'");
+    *out = &d->cell[0];
+    return BD_OK;
+}
+
+static bd_status train(const train_options *o, const bd_selected *s) {
+    const bd_cell *cell;
+    char dir[1100], model[1200];
+    bd_runner r = {
+        .dag = &s->dag, .runs = o->runs, .backend = &bd_backend_cpu, .stop = &bd_cli_stop};
+    BD_TRY(the_cell(&cell, &s->dag));
+    BD_TRY(bd_cli_threads(&r.threads, o->threads));
+    BD_TRY(bd_pool_create(&r.pool, r.threads));
+    bd_status st = bd_runner_run(&r, cell->slot[BD_SLOT_MODEL]);
+    bd_runner_clear(&r);
+    bd_pool_destroy(r.pool);
+    BD_TRY(st);
+    BD_TRY(bd_stage_path(dir, sizeof dir, o->runs, &s->dag.stage[cell->slot[BD_SLOT_MODEL]], NULL));
+    BD_TRY(bd_stage_model_dir(model, sizeof model, dir));
+    printf("%s\n", model);
+    return BD_OK;
+}
+
+int bd_cli_train(int argc, char **argv) {
+    train_options o = {.runs = BD_RUNS_DIR};
+    const bd_opt opts[] = {BD_SELECTION_OPTS(o.select),
+                           {0, "runs", BD_OPT_TEXT, "DIR", &o.runs, 0, 0, "folder of the stages"},
+                           {'t', "threads", BD_OPT_INT, "N", &o.threads, 0, 1024,
+                            "worker threads; 0 = all processors"}};
+    const bd_cmd cmd = {
+        "train [RECIPE] [options]",
+        "Trains the model that a recipe without sweep describes, as its stages in the runs folder, "
+        "and\n"
+        "prints the model's folder. With no RECIPE, " BD_EXPERIMENTS_DIR
+        "/base/fashion-mnist.ini and what -s says;\n"
+        "'baddiff keys' lists the settings. Stopped with Ctrl-C it saves and exits with 75.",
+        opts,
+        sizeof opts / sizeof opts[0],
+        0,
+        1};
+    static char fallback[] = BD_EXPERIMENTS_DIR "/base/fashion-mnist.ini";
+    char **args, *own[] = {fallback};
+    int n_args, code = bd_cli_parse(&args, &n_args, &cmd, argc, argv);
+    if (code != BD_CLI_GO_ON) return code;
+    bd_selected s;
+    bd_status st = bd_selected_load(&s, &o.select, n_args ? args : own, 1);
+    if (!st) st = train(&o, &s);
+    bd_selected_clear(&s);
+    return st ? bd_cli_fail(st) : 0;
+}
