@@ -28,7 +28,7 @@ static planned *plan(const char *text) {
     assert_non_null(p);
     assert_int_equal(bd_file_mkdirs(DIR), BD_OK);
     assert_int_equal(bd_file_write(DIR "/r.ini", text, strlen(text)), BD_OK);
-    if (bd_recipe_load(&p->file, DIR "/r.ini", NULL, NULL, 0)) fail_msg("%s", bd_error());
+    if (bd_recipe_load(&p->file, DIR "/r.ini", NULL, false, NULL, 0)) fail_msg("%s", bd_error());
     if (bd_dag_add(&p->dag, &p->file)) fail_msg("%s", bd_error());
     return p;
 }
@@ -286,7 +286,7 @@ static void a_missing_classifier_is_said_at_once(void **state) {
     bd_dag d = {0};
     const char text[] = "[metric]\nclassifier = " DIR "/none.safetensors\n";
     assert_int_equal(bd_file_write(DIR "/c.ini", text, strlen(text)), BD_OK);
-    assert_int_equal(bd_recipe_load(&f, DIR "/c.ini", NULL, NULL, 0), BD_OK);
+    assert_int_equal(bd_recipe_load(&f, DIR "/c.ini", NULL, false, NULL, 0), BD_OK);
     assert_int_equal(bd_dag_add(&d, &f), BD_E_MISSING);
     assert_non_null(strstr(bd_error(), "none.safetensors"));
     bd_dag_clear(&d);

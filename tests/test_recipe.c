@@ -28,7 +28,7 @@ static const char *write_file(const char *name, const char *text) {
 
 static bd_recipe_file load(const char *text, const char *profile, const char *const *set, int n) {
     bd_recipe_file f;
-    bd_status st = bd_recipe_load(&f, write_file("r.ini", text), profile, set, n);
+    bd_status st = bd_recipe_load(&f, write_file("r.ini", text), profile, false, set, n);
     if (st) fail_msg("%s", bd_error());
     return f;
 }
@@ -134,6 +134,22 @@ static void the_profile_s_own_part_comes_last_wherever_it_stands(void **state) {
     bd_recipe_file_clear(&f);
 }
 
+static void a_profile_s_cuts_are_left_out_of_full_grids(void **state) {
+    (void)state;
+    char profile[256];
+    strcpy(profile,
+           write_file("p.ini", "[r.sweep]\nattack.poison_rate = 0.5\n[r.finetune]\nsteps = 5\n"));
+    const char *text = write_file("r.ini", "[sweep]\nattack.poison_rate = 0.1, 0.2, 0.5\n");
+    bd_recipe_file f;
+    assert_int_equal(bd_recipe_load(&f, text, profile, false, NULL, 0), BD_OK);
+    assert_int_equal(bd_recipe_file_cells(&f), 1);
+    bd_recipe_file_clear(&f);
+    assert_int_equal(bd_recipe_load(&f, text, profile, true, NULL, 0), BD_OK);
+    assert_int_equal(bd_recipe_file_cells(&f), 3);
+    assert_int_equal(f.base.finetune_steps, 5);
+    bd_recipe_file_clear(&f);
+}
+
 static void a_value_on_a_later_level_ends_a_sweep(void **state) {
     (void)state;
     const char *one[] = {"attack.poison_rate=0.7"}, *list[] = {"sweep.seed=4, 5"};
@@ -216,7 +232,7 @@ static void wrong_files_are_named_with_their_place(void **state) {
         {"[recipe]\nbase = r.ini\n", {"r.ini", "circle", ""}}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         bd_recipe_file f;
-        bd_status st = bd_recipe_load(&f, write_file("r.ini", wrong[i].text), NULL, NULL, 0);
+        bd_status st = bd_recipe_load(&f, write_file("r.ini", wrong[i].text), NULL, false, NULL, 0);
         if (bd_exit_code(st) != 2) fail_msg("accepted, or not exit code 2: %s", wrong[i].text);
         for (int k = 0; k < 3; k++)
             if (!strstr(bd_error(), wrong[i].part[k]))
@@ -262,7 +278,8 @@ static void wrong_settings(void **state) {
         bd_recipe_file f;
         const char *set[] = {wrong[i][0]};
         assert_int_equal(
-            bd_recipe_load(&f, write_file("r.ini", "[data]\nsize = 32\n"), NULL, set, 1), BD_E_ARG);
+            bd_recipe_load(&f, write_file("r.ini", "[data]\nsize = 32\n"), NULL, false, set, 1),
+            BD_E_ARG);
         assert_non_null(strstr(bd_error(), wrong[i][1]));
     }
 }
@@ -273,7 +290,8 @@ static void a_profile_is_strict_about_other_recipes_too(void **state) {
     char profile[256];
     strcpy(profile, write_file("p.ini", "[other.finetune]\nstep = 1\n"));
     assert_int_equal(
-        bd_recipe_load(&f, write_file("r.ini", "[data]\nsize = 32\n"), profile, NULL, 0), BD_E_ARG);
+        bd_recipe_load(&f, write_file("r.ini", "[data]\nsize = 32\n"), profile, false, NULL, 0),
+        BD_E_ARG);
     assert_non_null(strstr(bd_error(), "p.ini:2"));
     assert_non_null(strstr(bd_error(), "'finetune.steps'"));
 }
@@ -313,6 +331,7 @@ int main(void) {
         cmocka_unit_test(bare_keys),
         cmocka_unit_test(later_levels_win),
         cmocka_unit_test(the_profile_s_own_part_comes_last_wherever_it_stands),
+        cmocka_unit_test(a_profile_s_cuts_are_left_out_of_full_grids),
         cmocka_unit_test(a_value_on_a_later_level_ends_a_sweep),
         cmocka_unit_test(the_first_line_of_a_sweep_varies_slowest),
         cmocka_unit_test(a_manifest_is_a_recipe),

@@ -50,7 +50,7 @@ static fixture *set_up(const char *name, const char *path, int threads) {
     snprintf(f->runs, sizeof f->runs, DIR "/%s", name);
     assert_int_equal(bd_file_mkdirs(DIR), BD_OK);
     if (!path) assert_int_equal(bd_file_write(DIR "/r.ini", recipe, strlen(recipe)), BD_OK);
-    if (bd_recipe_load(&f->file, path ? path : DIR "/r.ini", NULL, NULL, 0))
+    if (bd_recipe_load(&f->file, path ? path : DIR "/r.ini", NULL, false, NULL, 0))
         fail_msg("%s", bd_error());
     if (bd_dag_add(&f->dag, &f->file)) fail_msg("%s", bd_error());
     f->runner = (bd_runner){

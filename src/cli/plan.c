@@ -110,6 +110,7 @@ static void print_rule(const bd_selected *s, const plan_options *o, int i) {
     printf("\n\t$(LAUNCH) $(BADDIFF) run ");
     print_quoted(s->file[d->cell[stage->cell].file].path);
     if (o->select.profile) printf(" --profile %s", o->select.profile);
+    if (o->select.all) printf(" --all");
     for (int k = 0; k < o->select.settings.n; k++) {
         printf(" --set ");
         print_quoted(o->select.settings.text[k]);

@@ -12,8 +12,8 @@ static bd_status load_one(bd_selected *out, const bd_selection *s, const char *n
         strchr(name, '/') || (strlen(name) > 4 && !strcmp(name + strlen(name) - 4, ".ini"));
     int n = snprintf(path, sizeof path, is_path ? "%s" : BD_EXPERIMENTS_DIR "/%s.ini", name);
     BD_REQUIRE(n > 0 && (size_t)n < sizeof path, BD_E_ARG, "%s: the path is too long", name);
-    BD_TRY(
-        bd_recipe_load(&out->file[out->n_files], path, profile, s->settings.text, s->settings.n));
+    BD_TRY(bd_recipe_load(&out->file[out->n_files], path, profile, s->all > 0, s->settings.text,
+                          s->settings.n));
     out->n_files++;
     return bd_dag_add(&out->dag, &out->file[out->n_files - 1]);
 }
@@ -34,7 +34,7 @@ static bd_status load_all(bd_selected *out, const bd_selection *s, const char *p
     for (size_t i = 0; i < n && !st; i++) {
         bd_recipe_file f;
         snprintf(path, sizeof path, BD_EXPERIMENTS_DIR "/%s", names[i]);
-        st = bd_recipe_load(&f, path, profile, s->settings.text, s->settings.n);
+        st = bd_recipe_load(&f, path, profile, s->all > 0, s->settings.text, s->settings.n);
         if (st) break;
         bool classifier = !strcmp(f.base.recipe_makes, "classifier");
         bd_recipe_file_clear(&f);

@@ -15,20 +15,20 @@ typedef struct {
 } bd_selection;
 
 /* The options that fill it, for the tables of the verbs. */
-#define BD_SELECTION_OPTS(s)                                                             \
-    {'p',                                                                                \
-     "profile",                                                                          \
-     BD_OPT_TEXT,                                                                        \
-     "NAME",                                                                             \
-     &(s).profile,                                                                       \
-     0,                                                                                  \
-     0,                                                                                  \
-     "settings of experiments/profiles/NAME.ini on top: smoke, mini, paper"},            \
-        {0,        "all", BD_OPT_FLAG, NULL,                                             \
-         &(s).all, 0,     0,           "every recipe of experiments/ (with no RECIPE)"}, \
-    {                                                                                    \
-        's', "set", BD_OPT_LIST, "SECTION.KEY=VALUE", &(s).settings, 0, 0,               \
-            "a setting on top of everything; sweep.SECTION.KEY=A,B sweeps"               \
+#define BD_SELECTION_OPTS(s)                                                                       \
+    {'p',                                                                                          \
+     "profile",                                                                                    \
+     BD_OPT_TEXT,                                                                                  \
+     "NAME",                                                                                       \
+     &(s).profile,                                                                                 \
+     0,                                                                                            \
+     0,                                                                                            \
+     "settings of experiments/profiles/NAME.ini on top: smoke, mini, paper"},                      \
+        {0,        "all", BD_OPT_FLAG, NULL,                                                       \
+         &(s).all, 0,     0,           "full grids; with no RECIPE every recipe of experiments/"}, \
+    {                                                                                              \
+        's', "set", BD_OPT_LIST, "SECTION.KEY=VALUE", &(s).settings, 0, 0,                         \
+            "a setting on top of everything; sweep.SECTION.KEY=A,B sweeps"                         \
     }
 
 typedef struct {

@@ -2,6 +2,7 @@
 #ifndef BD_RUN_RECIPE_H
 #define BD_RUN_RECIPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -92,7 +93,8 @@ typedef struct {
 /* bd_recipe_load -- read a recipe: defaults < its base file < itself < profile < settings.
  * A value given on a later level replaces an earlier one, and a list of [sweep] an earlier list or
  * value. A profile may have sections [RECIPE.SECTION] that count for the recipe of that name only
- * and come after its plain ones. Section [manifest] is skipped: a stage's manifest is a recipe.
+ * and come after its plain ones; its [RECIPE.sweep] cuts the recipe's grid down to what the profile
+ * has time for, and is left out when full is asked for. Section [manifest] is skipped: a stage's manifest is a recipe.
  *   profile    path of a profile, NULL = none
  *   settings   n texts "section.key=value" or "sweep.section.key=v1, v2"
  *   errors   BD_E_ARG with file:line and reason: unknown key (with the nearest valid one), value of
@@ -101,7 +103,7 @@ typedef struct {
  *   memory   caller frees with bd_recipe_file_clear
  *   tested   tests/test_smoke.sh */
 BD_MUST_CHECK bd_status bd_recipe_load(bd_recipe_file *out, const char *path, const char *profile,
-                                       const char *const *settings, int n);
+                                       bool full, const char *const *settings, int n);
 void bd_recipe_file_clear(bd_recipe_file *f); /* an all-zero struct is fine */
 
 /* bd_recipe_file_cell -- settings of cell i of the cartesian product; bd_recipe_file_cells of them. */

@@ -16,7 +16,14 @@ typedef struct {
     bd_recipe_file *out;
     bool set[FIELD_MAX];   /* given a value on this level */
     bool swept[FIELD_MAX]; /* given a list on this level  */
-    enum { READ_BASE, READ_ALL, READ_PROFILE, READ_PROFILE_OWN, READ_HEADER } pass;
+    enum {
+        READ_BASE,
+        READ_ALL,
+        READ_PROFILE,
+        READ_PROFILE_OWN,
+        READ_PROFILE_OWN_FULL,
+        READ_HEADER
+    } pass;
     char base[512]; /* READ_BASE: what it found */
     bd_profile *profile;
 } level;
@@ -141,10 +148,12 @@ static bd_status profile_key(level *l, const char *section, const char *key, con
     bool own = dot && (size_t)(dot - section) == strlen(l->out->name) &&
                !strncmp(section, l->out->name, strlen(l->out->name));
     if (!dot && l->pass == READ_PROFILE) return assign(l, section, key, value);
-    if (own && l->pass == READ_PROFILE_OWN) return assign(l, dot + 1, key, value);
+    bool cut = !strcmp(dot ? dot + 1 : section, "sweep");
+    if (own && (l->pass == READ_PROFILE_OWN || (l->pass == READ_PROFILE_OWN_FULL && !cut)))
+        return assign(l, dot + 1, key, value);
     const bd_field *f; /* meant for another recipe or pass: the key must exist all the same */
     char name[256];
-    bool sweep = !strcmp(dot ? dot + 1 : section, "sweep");
+    bool sweep = cut;
     snprintf(name, sizeof name, "%s%s%s",
              sweep ? ""
              : dot ? dot + 1
@@ -265,7 +274,7 @@ static void file_name(char out[64], const char *path) {
     snprintf(out, 64, "%.*s", (int)len, name);
 }
 
-bd_status bd_recipe_load(bd_recipe_file *out, const char *path, const char *profile,
+bd_status bd_recipe_load(bd_recipe_file *out, const char *path, const char *profile, bool full,
                          const char *const *settings, int n) {
     memset(out, 0, sizeof *out);
     if (bd_field_count() > FIELD_MAX) return bd_fail(BD_E_ARG, "more fields than %d", FIELD_MAX);
@@ -277,7 +286,7 @@ bd_status bd_recipe_load(bd_recipe_file *out, const char *path, const char *prof
     if (!st && profile) {
         file_name(out->profile, profile);
         st = read_level(out, profile, READ_PROFILE);
-        if (!st) st = read_level(out, profile, READ_PROFILE_OWN);
+        if (!st) st = read_level(out, profile, full ? READ_PROFILE_OWN_FULL : READ_PROFILE_OWN);
     }
     if (!st) st = apply_settings(out, settings, n);
     if (st) bd_recipe_file_clear(out);
