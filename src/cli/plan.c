@@ -107,7 +107,7 @@ static void print_rule(const bd_selected *s, const plan_options *o, int i) {
     printf("\n%s/%s/DONE:%s", o->runs, stage->name, stage->n_in ? " |" : "");
     for (int k = 0; k < stage->n_in; k++)
         printf(" %s/%s/DONE", o->runs, d->stage[stage->in[k].stage].name);
-    printf("\n\t$(LAUNCH) $(BADDIFF) run ");
+    printf("\n\t$(Q)$(LAUNCH) $(BADDIFF) run ");
     print_quoted(s->file[d->cell[stage->cell].file].path);
     if (o->select.profile) printf(" --profile %s", o->select.profile);
     if (o->select.all) printf(" --all");
@@ -126,6 +126,7 @@ static void print_make(const bd_selected *s, const plan_options *o) {
            "MAKEFLAGS += --no-builtin-rules\n"
            "BADDIFF ?= build/release/baddiff\n"
            "LAUNCH ?=\n"
+           "Q ?= @\n"
            ".SUFFIXES:\n"
            ".PHONY: all\n"
            "all:");

@@ -1,0 +1,86 @@
+#!/bin/bash
+# shellcheck disable=SC2016,SC2317 # conditions are evaluated by check
+# The program from outside. Oracles: the exit codes and message rules of the interface, by hand.
+set -u
+baddiff=${BADDIFF:-build/release/baddiff}
+tmp=build/tmp/test_cli
+rm -rf "$tmp"; mkdir -p "$tmp"
+n=0 failed=0
+
+# check NAME CONDITION...: one test
+check() {
+    n=$((n + 1))
+    local name=$1; shift
+    if "$@"; then echo "ok $n - $name"; else echo "not ok $n - $name"; sed 's/^/# /' "$tmp/err"; failed=1; fi
+}
+# run CODE ARGS...: stdout to $tmp/out, stderr to $tmp/err; true when the exit code is CODE
+run() {
+    local want=$1 got=0; shift
+    "$baddiff" "$@" >"$tmp/out" 2>"$tmp/err" || got=$?
+    [ "$got" = "$want" ]
+}
+one_line() { [ "$(wc -l <"$tmp/err")" = 1 ]; }
+says() { grep -qF -- "$1" "$tmp/err"; }
+refuses() { # PART ARGS...: exit 2, nothing on stdout, one line on stderr that holds PART
+    local part=$1; shift
+    run 2 "$@" && [ ! -s "$tmp/out" ] && one_line && says "$part"
+}
+
+cat >"$tmp/small.ini" <<'INI'
+[recipe]
+controls = none
+[data]
+limit = 64
+[model]
+block_out_channels = 4/8
+attention = 0/0
+groups = 2
+[diffusion]
+T = 21
+[pretrain]
+steps = 100000
+batch = 8
+[sample]
+n = 8
+[clean]
+n = 8
+steps = 2
+[metric]
+fcd = off
+INI
+
+check "help lists the verbs" eval 'run 0 --help && grep -q "^  plan " "$tmp/out" && [ ! -s "$tmp/err" ]'
+check "every verb explains itself" eval 'for v in $("$baddiff" --help | awk "/^  [a-z]+  /{print \$1}"); do
+    run 0 "$v" --help && grep -q "^usage: baddiff $v" "$tmp/out" || { echo "# $v"; exit 1; }; done'
+check "an unknown verb" refuses "did you mean 'plan'" pln
+check "an unknown option" refuses "--colour" plan --colour
+check "an option without its value" refuses "--profile needs a value" plan --profile
+check "a value out of range" refuses "from 0 to 1024" plan fig2 --threads 2000
+check "a number that is none" refuses "'many'" sample --model x --out y -n many
+check "too many arguments" refuses "one argument too many" keys data model
+check "a recipe that is not there" refuses "$tmp/none.ini" plan "$tmp/none.ini"
+check "a profile that is not there" refuses "there are: mini" plan fig2 --profile huge
+check "no recipe and no profile" refuses "name a recipe" plan
+check "a wrong key on the command line" refuses "attack.poison_rate" run fig2 --set attack.poisn_rate=1
+printf '[attack]\npoison_rate = 2\n' >"$tmp/wrong.ini"
+check "a wrong value in a recipe" refuses "$tmp/wrong.ini:2: attack.poison_rate = 2" plan "$tmp/wrong.ini"
+check "a data set that is not there" eval 'run 2 run "$tmp/small.ini" --set data.set=mnist --runs "$tmp/r0" -q && one_line && says mnist'
+check "keys is a recipe of defaults" eval 'run 0 keys && cp "$tmp/out" "$tmp/keys.ini" && run 0 plan "$tmp/keys.ini" --format make'
+check "the plan as make rules" eval 'run 0 plan "$tmp/small.ini" --format make --runs "$tmp/none" &&
+    make -n -f "$tmp/out" BADDIFF=baddiff LAUNCH=launcher 2>/dev/null | grep -c "^launcher baddiff run .* --stage" >"$tmp/count" &&
+    [ "$(cat "$tmp/count")" = "$(grep -c "/DONE:" "$tmp/out")" ]'
+check "nothing is expected of smoke" run 0 regress --profile smoke
+
+# stopped by a signal: 75, and the same command goes on from the checkpoint
+"$baddiff" train "$tmp/small.ini" --runs "$tmp/r1" >"$tmp/out" 2>"$tmp/err" &
+pid=$!
+for _ in $(seq 200); do [ -n "$(find "$tmp/r1" -name log.csv -size +0 2>/dev/null)" ] && break; sleep 0.05; done
+sleep 0.3
+kill -TERM $pid
+code=0; wait $pid || code=$?
+check "SIGTERM saves and ends with 75" eval '[ "$code" = 75 ] && ls "$tmp"/r1/pretrain-*/checkpoint-*.safetensors >/dev/null && says "the same command goes on"'
+check "no DONE is written for it" eval '! ls "$tmp"/r1/pretrain-*/DONE >/dev/null 2>&1'
+check "metric prints name and value last" eval 'run 0 metric mse fashion-mnist:test fashion-mnist:test && tail -n 1 "$tmp/out" | grep -qx "mse-10000 0"'
+
+echo "1..$n"
+exit $failed
