@@ -1,5 +1,5 @@
 #!/bin/bash
-# shellcheck disable=SC2016,SC2317 # conditions are evaluated by check
+# shellcheck disable=SC2016,SC2034,SC2317 # conditions are evaluated by check
 # The program from outside. Oracles: the exit codes and message rules of the interface, by hand.
 set -u
 baddiff=${BADDIFF:-build/release/baddiff}

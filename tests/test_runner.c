@@ -341,7 +341,8 @@ static void the_montage_shows_clean_and_triggered_samples(void **state) {
     assert_int_equal(bd_pixels_load(&triggered, path), BD_OK);
     for (int y = 0; y < 64; y++)
         for (int x = 0; x < 64; x++) {
-            size_t from = (size_t)(y / 2 * 32 + x / 2), row = (size_t)(66 + y) * (size_t)img.w;
+            size_t from = (size_t)(y / 2) * 32 + (size_t)(x / 2),
+                   row = (size_t)(66 + y) * (size_t)img.w;
             assert_int_equal(img.pixels[row + 66 + (size_t)x], clean.pixels[1024 + from]);
             assert_int_equal(img.pixels[row + 8 * 66 + 10 + (size_t)x], triggered.pixels[from]);
         }

@@ -14,17 +14,15 @@ static bd_recipe recipe(const char *name, const char *value) {
     bd_recipe r;
     const bd_field *f;
     bd_recipe_defaults(&r);
-    if (name) {
-        assert_int_equal(bd_field_find(&f, name), BD_OK);
-        assert_int_equal(bd_recipe_set(&r, f, value), BD_OK);
-    }
+    assert_int_equal(bd_field_find(&f, name), BD_OK);
+    assert_int_equal(bd_recipe_set(&r, f, value), BD_OK);
     return r;
 }
 
 static void without_settings_the_preset_counts(void **state) {
     (void)state;
     bd_unet_config preset, got;
-    bd_recipe r = recipe(NULL, NULL);
+    bd_recipe r = recipe("data.size", "32");
     assert_int_equal(bd_unet_preset(&preset, "mini", 32, 1), BD_OK);
     assert_int_equal(bd_recipe_unet(&got, &r), BD_OK);
     assert_memory_equal(&got, &preset, sizeof got);

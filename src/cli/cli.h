@@ -16,8 +16,10 @@ typedef enum {
     BD_OPT_LIST    /* bd_opt_list, may be given often  */
 } bd_opt_kind;
 
+enum { BD_OPT_LIST_MAX = 64 };
+
 typedef struct {
-    const char **text;
+    const char *text[BD_OPT_LIST_MAX];
     int n;
 } bd_opt_list;
 

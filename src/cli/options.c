@@ -9,7 +9,7 @@
 
 #include "cli/cli.h"
 
-enum { MAX_OPTS = 64, LIST_ROOM = 256, FIRST_LONG = 1000 };
+enum { MAX_OPTS = 64, FIRST_LONG = 1000 };
 
 static const bd_opt common[] = {
     {'q', "quiet", BD_OPT_FLAG, NULL, NULL, 0, 0, "errors only"},
@@ -88,12 +88,10 @@ static int take_number(const bd_opt *o, const char *verb, const char *text) {
     return BD_CLI_GO_ON;
 }
 
-/* A list keeps its texts in a block that lives as long as the process. */
 static int take_list(const bd_opt *o, const char *verb, const char *text) {
     bd_opt_list *list = o->to;
-    if (!list->text) list->text = calloc(LIST_ROOM, sizeof *list->text);
-    if (!list->text || list->n >= LIST_ROOM)
-        return bd_cli_usage(verb, "--%s is given more than %d times", o->name, LIST_ROOM);
+    if (list->n == BD_OPT_LIST_MAX)
+        return bd_cli_usage(verb, "--%s is given more than %d times", o->name, BD_OPT_LIST_MAX);
     list->text[list->n++] = text;
     return BD_CLI_GO_ON;
 }
