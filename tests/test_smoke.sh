@@ -18,7 +18,7 @@ sums() {
 run() {
     local runs=$1
     shift
-    "$program" run --all -p smoke --runs "$dir/$runs" -q "$@" 2>"$dir/$runs.err" && return 0
+    "$program" run -p smoke --runs "$dir/$runs" -q "$@" 2>"$dir/$runs.err" && return 0
     sed 's/^/# /' "$dir/$runs.err"
     return 1
 }
@@ -44,7 +44,7 @@ another_seed_gives_other_bits() {
 a_killed_run_ends_with_the_same_bits() {
     local delay
     for delay in 0.15 0.4 0.9; do
-        { timeout -s KILL "$delay" "$program" run --all -p smoke --runs "$dir/killed" -q -t 2; } 2>/dev/null
+        { timeout -s KILL "$delay" "$program" run -p smoke --runs "$dir/killed" -q -t 2; } 2>/dev/null
     done
     [ "$(find "$dir/killed" -name DONE | wc -l)" -lt "$(find "$dir/two" -name DONE | wc -l)" ] || {
         echo "# the run was over before it was killed"
