@@ -32,7 +32,7 @@ static bd_conv_shape conv_shape(const bd_graph *g, const bd_node *n) {
     bool bias =
         n->op == BD_OP_conv2d ? n->in[2] >= 0 : n->op == BD_OP_conv2d_bwd_weight && n->out[1] >= 0;
     return (bd_conv_shape){x->dim[0], x->dim[1], x->dim[2],    x->dim[3], y->dim[1],
-                           y->dim[2], y->dim[3], n->attr.conv, bias,      false};
+                           y->dim[2], y->dim[3], n->attr.conv, bias};
 }
 
 /* Weights stay packed between uses; a weight gradient that is summed over tiles stays packed too. Any other
@@ -149,12 +149,12 @@ static bd_status bind_conv(bd_engine *e, cpu_worker *k, int i) {
 #define AT(id) ((id) < 0 ? NULL : k->data[id])
     if (n->op == BD_OP_conv2d)
         return bd_conv_bind(&k->conv[i], e->conv[i], AT(n->in[0]), packed, AT(n->in[2]),
-                            AT(n->out[0]), NULL, scratch);
+                            AT(n->out[0]), scratch);
     if (n->op == BD_OP_conv2d_bwd_data)
         return bd_conv_bind(&k->conv[i], e->conv[i], AT(n->out[0]), packed, NULL, AT(n->in[0]),
-                            NULL, scratch);
+                            scratch);
     return bd_conv_bind(&k->conv[i], e->conv[i], AT(n->in[0]), packed, AT(n->out[1]), AT(n->in[1]),
-                        NULL, scratch);
+                        scratch);
 #undef AT
 }
 
@@ -330,7 +330,7 @@ static bd_status run_conv_node(const bd_engine *e, const cpu_worker *k, int i) {
 static bd_status run_node(const bd_engine *e, const cpu_worker *k, int i) {
     const bd_node *n = bd_graph_node(e->g, i);
     if (e->conv[i]) return run_conv_node(e, k, i);
-    cpu_call c = {e->g, n, e->vec, k->data, k->workspace[i], NULL};
+    cpu_call c = {e->g, n, e->vec, k->data, k->workspace[i]};
     return cpu_ops[n->op].run(&c);
 }
 

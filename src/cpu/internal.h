@@ -46,12 +46,11 @@ typedef struct {
     const bd_vec *vec;
     void **data;
     void *workspace;
-    bd_conv_bound *conv;
 } cpu_call;
 
 typedef struct {
     size_t (*workspace)(const bd_graph *g, const bd_node *n); /* NULL: none */
-    bd_status (*run)(const cpu_call *c); /* NULL: STEP ops, run by the engine */
+    bd_status (*run)(const cpu_call *c); /* NULL: convolutions and STEP ops, run by the engine */
 } cpu_op;
 
 extern const cpu_op cpu_ops[BD_OP_COUNT];

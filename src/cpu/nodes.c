@@ -19,11 +19,10 @@ static int hw(const bd_tensor *t) { return t->dim[1] * t->dim[2]; }
 
 static size_t image_size(const bd_tensor *t) { return (size_t)hw(t) * (size_t)t->dim[3]; }
 
-static bd_status run_conv(const cpu_call *c) { return bd_conv_run(c->conv); }
-
-#define run_conv2d run_conv
-#define run_conv2d_bwd_data run_conv
-#define run_conv2d_bwd_weight run_conv
+/* Convolutions are bound to buffers once and run by the engine (engine.c). */
+#define run_conv2d NULL
+#define run_conv2d_bwd_data NULL
+#define run_conv2d_bwd_weight NULL
 #define workspace_conv2d NULL
 #define workspace_conv2d_bwd_data NULL
 #define workspace_conv2d_bwd_weight NULL

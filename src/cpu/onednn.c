@@ -138,19 +138,9 @@ static dnnl_status_t make_pd(dnnl_primitive_desc_t *pd, bd_conv *c, bd_conv_dir 
 }
 #endif
 
-/* The added tensor comes in as a binary post-op: y = conv + z, z stays readable. */
-static dnnl_status_t make_attr(dnnl_primitive_attr_t *attr, const bd_conv *c) {
+static dnnl_status_t make_attr(dnnl_primitive_attr_t *attr) {
     dnnl_status_t e = dnnl_primitive_attr_create(attr);
-    if (e == dnnl_success)
-        e = dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
-    if (e != dnnl_success || !c->s.add || c->dir != BD_CONV_FWD) return e;
-    dnnl_post_ops_t ops;
-    e = dnnl_post_ops_create(&ops);
-    if (e != dnnl_success) return e;
-    e = dnnl_post_ops_append_binary(ops, dnnl_binary_add, c->y);
-    if (e == dnnl_success) e = dnnl_primitive_attr_set_post_ops(*attr, ops);
-    dnnl_post_ops_destroy(ops);
-    return e;
+    return e ? e : dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
 }
 
 static bd_status make_reorder(dnnl_primitive_t *out, md_const from, md_const to) {
@@ -166,7 +156,7 @@ static bd_status make_reorder(dnnl_primitive_t *out, md_const from, md_const to)
 static bd_status make_prim(bd_conv *c, md_ref any) {
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t hint = NULL;
-    bd_status st = check(make_attr(&attr, c), "attributes");
+    bd_status st = check(make_attr(&attr), "attributes");
     if (!st && c->dir != BD_CONV_FWD)
         st = check(make_pd(&hint, c, BD_CONV_FWD, any, NULL, NULL), "forward hint");
     if (!st) st = check(make_pd(&c->pd, c, c->dir, any, attr, hint), "convolution");
@@ -252,8 +242,7 @@ bd_status bd_conv_unpack(bd_conv *c, float *plain, const void *packed) {
     return reorder(c->unpack, weights_md(c), packed, c->plain, plain);
 }
 
-static bd_status bind_args(bd_conv_bound *b, bd_conv *c, void *x, void *w, void *bias, void *y,
-                           void *z, void *scratch) {
+static bd_status bind_args(bd_conv_bound *b, bd_conv *c, void *x, void *w, void *bias, void *y, void *scratch) {
     bool fwd = c->dir == BD_CONV_FWD, bwd_data = c->dir == BD_CONV_BWD_DATA;
     BD_TRY(add_arg(b, bwd_data ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, c->x, x));
     BD_TRY(
@@ -261,21 +250,18 @@ static bd_status bind_args(bd_conv_bound *b, bd_conv *c, void *x, void *w, void 
     BD_TRY(add_arg(b, fwd ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, c->y, y));
     if (c->s.bias && !bwd_data)
         BD_TRY(add_arg(b, fwd ? DNNL_ARG_BIAS : DNNL_ARG_DIFF_BIAS, c->b, bias));
-    if (c->s.add && fwd)
-        BD_TRY(add_arg(b, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, c->y, z));
     return add_arg(b, DNNL_ARG_SCRATCHPAD,
                    dnnl_primitive_desc_query_md(c->pd, dnnl_query_scratchpad_md, 0), scratch);
 }
 
-bd_status bd_conv_bind(bd_conv_bound **out, bd_conv *c, void *x, void *w, void *bias, void *y,
-                       void *z, void *scratch) {
+bd_status bd_conv_bind(bd_conv_bound **out, bd_conv *c, void *x, void *w, void *bias, void *y, void *scratch) {
     *out = NULL;
     bd_conv_bound *b = calloc(1, sizeof *b);
     BD_REQUIRE(b, BD_E_MEMORY, "oneDNN: out of memory");
     b->prim = c->prim;
     bd_status st =
         check(dnnl_stream_create(&b->stream, engine, dnnl_stream_default_flags), "stream");
-    if (!st) st = bind_args(b, c, x, w, bias, y, z, scratch);
+    if (!st) st = bind_args(b, c, x, w, bias, y, scratch);
     if (st) {
         bd_conv_unbind(b);
         return st;

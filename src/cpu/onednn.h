@@ -15,7 +15,6 @@ typedef struct {
     int oh, ow, o;  /* output */
     bd_conv_attr attr;
     bool bias; /* FWD adds it, BWD_WEIGHT computes its gradient */
-    bool add;  /* FWD adds a tensor of the output's shape */
 } bd_conv_shape;
 
 typedef struct bd_conv bd_conv;
@@ -37,9 +36,9 @@ BD_MUST_CHECK bd_status bd_conv_pack(bd_conv *c, void *packed, const float *plai
 BD_MUST_CHECK bd_status bd_conv_unpack(bd_conv *c, float *plain, const void *packed);
 
 /* bd_conv_bind -- fix the buffers. x: input or its gradient; w: packed weights or gradient; b: bias or its gradient
- * (NULL without); y: output or its gradient; z: added tensor (NULL without); scratch: bd_conv_scratch_bytes. */
+ * (NULL without); y: output or its gradient; scratch: bd_conv_scratch_bytes. */
 BD_MUST_CHECK bd_status bd_conv_bind(bd_conv_bound **out, bd_conv *c, void *x, void *w, void *b,
-                                     void *y, void *z, void *scratch);
+                                     void *y, void *scratch);
 void bd_conv_unbind(bd_conv_bound *b); /* NULL allowed */
 BD_MUST_CHECK bd_status bd_conv_run(bd_conv_bound *b);
 
