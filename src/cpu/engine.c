@@ -400,11 +400,16 @@ static bd_status unpack_task(void *ctx, int id, int worker) {
     return BD_OK;
 }
 
+/* Bring the packed weights up to date. */
+static bd_status pack(bd_engine *e) {
+    if (!e->dirty) return BD_OK;
+    BD_TRY(bd_pool_run(e->pool, bd_graph_node_count(e->g), pack_task, e));
+    e->dirty = false;
+    return BD_OK;
+}
+
 static bd_status run(bd_engine *e, const bd_run *r, bool accumulate) {
-    if (e->dirty) {
-        BD_TRY(bd_pool_run(e->pool, bd_graph_node_count(e->g), pack_task, e));
-        e->dirty = false;
-    }
+    BD_TRY(pack(e));
     e->turn = 0;
     e->failed = false;
     run_ctx x = {e, r, accumulate};
@@ -496,6 +501,7 @@ static int by_value(const void *a, const void *b) {
 
 bd_status bd_cpu_profile(bd_engine *e, int repeat, bd_op_profile *rows) {
     BD_REQUIRE(repeat >= 1, BD_E_ARG, "profile: repeat must be >= 1");
+    BD_TRY(pack(e));
     double *t = calloc((size_t)repeat, sizeof *t);
     BD_REQUIRE(t, BD_E_MEMORY, "profile: out of memory");
     bd_status st = BD_OK;
@@ -510,10 +516,14 @@ bd_status bd_cpu_profile(bd_engine *e, int repeat, bd_op_profile *rows) {
         size_t bytes = 0;
         for (int j = 0; j < BD_NODE_IN_MAX; j++) bytes += n->in[j] >= 0 ? e->bytes[n->in[j]] : 0;
         for (int j = 0; j < BD_NODE_OUT_MAX; j++) bytes += n->out[j] >= 0 ? e->bytes[n->out[j]] : 0;
-        rows[i] =
-            (bd_op_profile){bd_op_name(n->op), i,
-                            t[repeat / 2],     0,
-                            (double)bytes,     e->conv[i] ? bd_conv_impl(e->conv[i]) : e->vec->isa};
+        rows[i] = (bd_op_profile){
+            .op = bd_op_name(n->op),
+            .node = i,
+            .seconds = t[repeat / 2],
+            .flops = bd_node_flops(e->g, n),
+            .bytes = (double)bytes,
+            .impl = e->conv[i] ? bd_conv_impl(e->conv[i]) : e->vec->isa,
+        };
     }
     free(t);
     return st;

@@ -242,7 +242,8 @@ bd_status bd_conv_unpack(bd_conv *c, float *plain, const void *packed) {
     return reorder(c->unpack, weights_md(c), packed, c->plain, plain);
 }
 
-static bd_status bind_args(bd_conv_bound *b, bd_conv *c, void *x, void *w, void *bias, void *y, void *scratch) {
+static bd_status bind_args(bd_conv_bound *b, bd_conv *c, void *x, void *w, void *bias, void *y,
+                           void *scratch) {
     bool fwd = c->dir == BD_CONV_FWD, bwd_data = c->dir == BD_CONV_BWD_DATA;
     BD_TRY(add_arg(b, bwd_data ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, c->x, x));
     BD_TRY(
@@ -254,7 +255,8 @@ static bd_status bind_args(bd_conv_bound *b, bd_conv *c, void *x, void *w, void 
                    dnnl_primitive_desc_query_md(c->pd, dnnl_query_scratchpad_md, 0), scratch);
 }
 
-bd_status bd_conv_bind(bd_conv_bound **out, bd_conv *c, void *x, void *w, void *bias, void *y, void *scratch) {
+bd_status bd_conv_bind(bd_conv_bound **out, bd_conv *c, void *x, void *w, void *bias, void *y,
+                       void *scratch) {
     *out = NULL;
     bd_conv_bound *b = calloc(1, sizeof *b);
     BD_REQUIRE(b, BD_E_MEMORY, "oneDNN: out of memory");

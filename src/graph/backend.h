@@ -59,7 +59,8 @@ typedef struct bd_backend {
     /* const_set: fill a CONST tensor (host layout = graph layout, NHWC) */
     bd_status (*const_set)(bd_engine *e, int tensor, const void *src);
     /* run: replay; gradients (if the graph has any) are summed in tile order into BD_SLOT_GRAD, starting from zero,
-     * or from what is there when accumulate is true */
+     * or going on from the sums of the last run when accumulate is true (slot_set of BD_SLOT_GRAD does not
+     * change those sums) */
     bd_status (*run)(bd_engine *e, const bd_run *r, bool accumulate);
     /* grad_norm: L2 norm of all gradients; BD_E_NUMERIC when not finite */
     bd_status (*grad_norm)(bd_engine *e, double *norm);

@@ -162,7 +162,7 @@ int bd_graph_grad(const bd_graph *g, int param) {
     return g->grad_of && param >= 0 && param < g->n_grad_of ? g->grad_of[param] : -1;
 }
 
-static double node_flops(const bd_graph *g, const bd_node *n) {
+double bd_node_flops(const bd_graph *g, const bd_node *n) {
     /* an op without inputs or outputs looks at neither */
     const bd_tensor *a = &g->tensors[n->in[0] >= 0 ? n->in[0] : 0];
     const bd_tensor *o = &g->tensors[n->out[0] >= 0 ? n->out[0] : 0];
@@ -187,6 +187,6 @@ static double node_flops(const bd_graph *g, const bd_node *n) {
 
 double bd_graph_flops(const bd_graph *g) {
     double sum = 0;
-    for (int i = 0; i < g->n_nodes; i++) sum += node_flops(g, &g->nodes[i]);
+    for (int i = 0; i < g->n_nodes; i++) sum += bd_node_flops(g, &g->nodes[i]);
     return sum;
 }

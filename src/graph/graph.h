@@ -143,7 +143,10 @@ BD_MUST_CHECK bd_status bd_graph_backward(bd_graph *g, int loss, const int *wrt,
 /* bd_graph_grad -- id of the GRAD tensor of a PARAM after bd_graph_backward; -1 before. */
 int bd_graph_grad(const bd_graph *g, int param);
 
-/* bd_graph_flops -- multiply-adds x 2 of convolutions and attention of one run of the graph (one tile). */
+/* bd_node_flops -- multiply-adds x 2 of a convolution or attention node in one run; 0 for other ops. */
+double bd_node_flops(const bd_graph *g, const bd_node *n);
+
+/* bd_graph_flops -- the sum over all nodes: one tile. */
 double bd_graph_flops(const bd_graph *g);
 
 #endif
