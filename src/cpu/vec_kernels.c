@@ -232,38 +232,47 @@ static void group_norm(float *y, float *mean, float *rstd, const float *x, const
 
 /* dz = dy act'(u) into dx, and per channel sum dz, sum dz xhat over one image.
  * xhat = (x - o) r (r = rstd, o = mean - v), u = gamma xhat + beta. */
-static void norm_bwd_sums(double *sum_dz, double *sum_dzx, float *dx, const float *dy,
-                          const float *x, const float *r, const float *o, const float *gamma,
-                          const float *beta, int hw, int c, bool act) {
-    for (int j = 0; j < c; j++) sum_dz[j] = sum_dzx[j] = 0;
-    for (int p0 = 0; p0 < hw; p0 += CHUNK) {
-        int p1 = p0 + CHUNK < hw ? p0 + CHUNK : hw;
-        for (int j0 = 0; j0 < c; j0 += LANES) {
-            int w = c - j0 < LANES ? c - j0 : LANES;
-            float acc[LANES] = {0}, accx[LANES] = {0};
-            const float *rj = r + j0, *oj = o + j0, *gj = gamma + j0, *bj = beta + j0;
-            for (int p = p0; p < p1; p++) {
-                size_t at = (size_t)p * (size_t)c + (size_t)j0;
-#define LANE(l)                                            \
-    {                                                      \
-        float xh = (x[at + (size_t)(l)] - oj[l]) * rj[l];  \
-        float dz = dy[at + (size_t)(l)];                   \
-        if (act) dz *= silu_slope(fma_(gj[l], xh, bj[l])); \
-        dx[at + (size_t)(l)] = dz;                         \
-        acc[l] += dz;                                      \
-        accx[l] = fma_(dz, xh, accx[l]);                   \
-    }
-                if (w == LANES)
-                    for (int l = 0; l < LANES; l++) LANE(l)
-                else
-                    for (int l = 0; l < w; l++) LANE(l)
-#undef LANE
-            }
-            for (int l = 0; l < w; l++) {
-                sum_dz[j0 + l] += acc[l];
-                sum_dzx[j0 + l] += accx[l];
-            }
+typedef struct {
+    double *sum_dz, *sum_dzx;
+    float *dx;
+    const float *dy, *x, *r, *o, *gamma, *beta;
+    int hw, c;
+    bool act;
+} norm_bwd;
+
+/* Pixels p0..p1 of the channels j0..j0+w. Inlined with a constant w or act: the loop over lanes becomes vectors. */
+static inline __attribute__((always_inline)) void
+norm_bwd_block(const norm_bwd *k, int p0, int p1, int j0, const int w, const bool act) {
+    float acc[LANES] = {0}, accx[LANES] = {0};
+    const float *r = k->r + j0, *o = k->o + j0, *gamma = k->gamma + j0, *beta = k->beta + j0;
+    for (int p = p0; p < p1; p++) {
+        size_t at = (size_t)p * (size_t)k->c + (size_t)j0;
+        const float *x = k->x + at, *dy = k->dy + at;
+        float *dx = k->dx + at;
+        for (int l = 0; l < w; l++) {
+            float xh = (x[l] - o[l]) * r[l], dz = dy[l];
+            if (act) dz *= silu_slope(fma_(gamma[l], xh, beta[l]));
+            dx[l] = dz;
+            acc[l] += dz;
+            accx[l] = fma_(dz, xh, accx[l]);
         }
+    }
+    for (int l = 0; l < w; l++) {
+        k->sum_dz[j0 + l] += acc[l];
+        k->sum_dzx[j0 + l] += accx[l];
+    }
+}
+
+static void norm_bwd_sums(const norm_bwd *k) {
+    for (int j = 0; j < k->c; j++) k->sum_dz[j] = k->sum_dzx[j] = 0;
+    for (int p0 = 0; p0 < k->hw; p0 += CHUNK) {
+        int p1 = p0 + CHUNK < k->hw ? p0 + CHUNK : k->hw, j = 0;
+        for (; j + LANES <= k->c; j += LANES)
+            if (k->act)
+                norm_bwd_block(k, p0, p1, j, LANES, true);
+            else
+                norm_bwd_block(k, p0, p1, j, LANES, false);
+        if (j < k->c) norm_bwd_block(k, p0, p1, j, k->c - j, k->act);
     }
 }
 
@@ -284,7 +293,8 @@ static void group_norm_bwd(float *dx, float *dgamma, float *dbeta, const float *
             r[j] = rstd[j / per];
             o[j] = mean[j / per] - (vn ? vn[j] : 0);
         }
-        norm_bwd_sums(sum_dz, sum_dzx, dx, dy, x, r, o, gamma, beta, s->hw, c, s->silu);
+        const norm_bwd k = {sum_dz, sum_dzx, dx, dy, x, r, o, gamma, beta, s->hw, c, s->silu};
+        norm_bwd_sums(&k);
         double count = (double)s->hw * per;
         for (int g = 0; g < s->groups; g++) {
             double m = 0, mx = 0;
@@ -342,74 +352,80 @@ static void upsample2_bwd(float *dx, const float *dy, int n, int h, int w, int c
 
 /* --- small matrix products of attention --- */
 
-typedef float v16 __attribute__((vector_size(64)));
-
-static inline __attribute__((always_inline)) void load16(v16 *v, const float *p) {
-    memcpy(v, p, sizeof *v);
-}
-
-/* acc += a b in every lane, fused. By pointer: a 64-byte vector argument has no stable calling convention. */
-static inline __attribute__((always_inline)) void fma16(v16 *acc, float a, const v16 *b) {
+/* One register of floats: W lanes. 6 x 2 of them hold a block of c: 12 of the 16 registers of AVX2. */
 #if defined(__AVX512F__)
-    *acc = (v16)_mm512_fmadd_ps(_mm512_set1_ps(a), (__m512)*b, (__m512)*acc);
+enum { W = 16 };
+typedef __m512 reg;
+static inline reg reg_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void reg_store(float *p, reg v) { _mm512_storeu_ps(p, v); }
+static inline reg reg_fma(float a, reg b, reg c) {
+    return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c);
+}
 #elif defined(__AVX2__)
-    union {
-        v16 v;
-        __m256 h[2];
-    } x = {.v = *b}, y = {.v = *acc};
-    __m256 s = _mm256_set1_ps(a);
-    y.h[0] = _mm256_fmadd_ps(s, x.h[0], y.h[0]);
-    y.h[1] = _mm256_fmadd_ps(s, x.h[1], y.h[1]);
-    *acc = y.v;
+enum { W = 8 };
+typedef __m256 reg;
+static inline reg reg_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void reg_store(float *p, reg v) { _mm256_storeu_ps(p, v); }
+static inline reg reg_fma(float a, reg b, reg c) {
+    return _mm256_fmadd_ps(_mm256_set1_ps(a), b, c);
+}
 #else
-    for (int l = 0; l < LANES; l++) (*acc)[l] = fma_(a, (*b)[l], (*acc)[l]);
+enum { W = 4 };
+typedef float reg __attribute__((vector_size(16)));
+static inline reg reg_load(const float *p) {
+    reg v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+static inline void reg_store(float *p, reg v) { memcpy(p, &v, sizeof v); }
+static inline reg reg_fma(float a, reg b, reg c) {
+    for (int l = 0; l < W; l++) c[l] = fma_(a, b[l], c[l]);
+    return c;
+}
 #endif
-}
 
-/* A block of rows x (16 cols) of c, held in registers while k runs; the sum over k is one chain in order.
- * Inlined with constant rows and cols, so that the loops over them disappear. */
-static inline __attribute__((always_inline)) void gemm_block(const int rows, const int cols,
-                                                             float *c, int ldc, const float *a,
-                                                             int lda, const float *b, int ldb,
-                                                             int k, bool accumulate) {
-    v16 acc[6][2];
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < cols; j++)
-            if (accumulate)
-                load16(&acc[i][j], c + (size_t)i * (size_t)ldc + 16 * j);
-            else
-                acc[i][j] = (v16){0};
-    for (int p = 0; p < k; p++) {
-        v16 bv[2];
-        for (int j = 0; j < cols; j++) load16(&bv[j], b + (size_t)p * (size_t)ldb + 16 * j);
-        for (int i = 0; i < rows; i++)
-            for (int j = 0; j < cols; j++)
-                fma16(&acc[i][j], a[(size_t)i * (size_t)lda + (size_t)p], &bv[j]);
+typedef struct {
+    float *c;
+    const float *a, *b;
+    int ldc, lda, ldb, m, k;
+    bool accumulate;
+} gemm_args;
+
+/* rows x (cols registers) of c from row i and column j on, held in registers while k runs; the sum over k is
+ * one chain in order. Inlined with constant rows and cols, so that the loops over them disappear. */
+static inline __attribute__((always_inline)) void gemm_block(const int rows, const int cols, int i,
+                                                             int j, const gemm_args *g) {
+    float *c = g->c + (size_t)i * (size_t)g->ldc + j;
+    const float *a = g->a + (size_t)i * (size_t)g->lda, *b = g->b + j;
+    reg acc[6][2];
+    for (int r = 0; r < rows; r++)
+        for (int q = 0; q < cols; q++)
+            acc[r][q] = g->accumulate ? reg_load(c + (size_t)r * (size_t)g->ldc + W * q) : (reg){0};
+    for (int p = 0; p < g->k; p++, b += g->ldb) {
+        reg bv[2];
+        for (int q = 0; q < cols; q++) bv[q] = reg_load(b + W * q);
+        for (int r = 0; r < rows; r++)
+            for (int q = 0; q < cols; q++)
+                acc[r][q] = reg_fma(a[(size_t)r * (size_t)g->lda + (size_t)p], bv[q], acc[r][q]);
     }
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < cols; j++)
-            memcpy(c + (size_t)i * (size_t)ldc + 16 * j, &acc[i][j], sizeof(v16));
+    for (int r = 0; r < rows; r++)
+        for (int q = 0; q < cols; q++) reg_store(c + (size_t)r * (size_t)g->ldc + W * q, acc[r][q]);
 }
 
-/* 16 cols columns of c, all rows. */
-static inline __attribute__((always_inline)) void gemm_panel(const int cols, float *c, int ldc,
-                                                             const float *a, int lda,
-                                                             const float *b, int ldb, int m, int k,
-                                                             bool accumulate) {
+/* All rows of `cols` registers of columns. */
+static inline __attribute__((always_inline)) void gemm_panel(const int cols, int j,
+                                                             const gemm_args *g) {
     int i = 0;
-    for (; i + 6 <= m; i += 6)
-        gemm_block(6, cols, c + (size_t)i * (size_t)ldc, ldc, a + (size_t)i * (size_t)lda, lda, b,
-                   ldb, k, accumulate);
-    for (; i < m; i++)
-        gemm_block(1, cols, c + (size_t)i * (size_t)ldc, ldc, a + (size_t)i * (size_t)lda, lda, b,
-                   ldb, k, accumulate);
+    for (; i + 6 <= g->m; i += 6) gemm_block(6, cols, i, j, g);
+    for (; i < g->m; i++) gemm_block(1, cols, i, j, g);
 }
 
 static void gemm(float *c, int ldc, const float *a, int lda, const float *b, int ldb, int m, int n,
                  int k, bool accumulate) {
+    const gemm_args g = {c, a, b, ldc, lda, ldb, m, k, accumulate};
     int j = 0;
-    for (; j + 32 <= n; j += 32) gemm_panel(2, c + j, ldc, a, lda, b + j, ldb, m, k, accumulate);
-    for (; j + 16 <= n; j += 16) gemm_panel(1, c + j, ldc, a, lda, b + j, ldb, m, k, accumulate);
+    for (; j + 2 * W <= n; j += 2 * W) gemm_panel(2, j, &g);
+    for (; j + W <= n; j += W) gemm_panel(1, j, &g);
     for (; j < n; j++)
         for (int i = 0; i < m; i++) {
             float s = accumulate ? c[(size_t)i * (size_t)ldc + (size_t)j] : 0;
