@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "graph/graph.h"
+#include "graph/lower.h"
 #include "graph/plan.h"
 #include "ref/check.h"
 #include "ref/nets.h"
@@ -694,6 +695,75 @@ static void plans_of_random_graphs(void **state) {
     }
 }
 
+/* --- lowering (values: test_ops.c, where the engine's lowered norms meet the reference) --- */
+
+enum { NORM_SILU = 1, KEEP_SUM = 2, SUM_READ_TWICE = 4, NORM_BY_SUM = 8 };
+
+/* conv, add_channel, norm and a loss with all gradients, with one thing that may forbid the merge. */
+static bd_graph *norm_after_channel(int what) {
+    bd_graph *g = new_graph();
+    int x = in(g, "x", 2, 4, 4, 4), v = in(g, "v", 2, 1, 1, 4);
+    int h = bd_conv2d(g, x, bd_graph_param(g, "w", 4, 4, 3, 3), -1, ref_square(3, 1, 1));
+    int sum = bd_add_channel(g, h, v);
+    if (what & KEEP_SUM) bd_graph_keep(g, sum);
+    h = bd_group_norm(g, sum, vec(g, "gamma", 4), vec(g, "beta", 4),
+                      (bd_norm_attr){2, 1e-5f, what & NORM_SILU});
+    if (what & SUM_READ_TWICE) h = bd_add(g, h, sum);
+    if (what & NORM_BY_SUM) h = bd_add_channel(g, h, v);
+    int loss = bd_mse(g, h, in(g, "target", 2, 4, 4, 4), in(g, "weight", 2, 1, 1, 1));
+    assert_int_equal(bd_graph_backward(g, loss, NULL, 0, NULL), BD_OK);
+    return g;
+}
+
+static int count_op(const bd_graph *g, bd_op op) {
+    int n = 0;
+    for (int i = 0; i < bd_graph_node_count(g); i++) n += bd_graph_node(g, i)->op == op;
+    return n;
+}
+
+static void norms_take_over_the_channel_sum(void **state) {
+    (void)state;
+    for (int what = 0; what <= NORM_SILU; what++) {
+        bd_graph *g = norm_after_channel(what), *low;
+        assert_int_equal(bd_graph_lower(&low, g, BD_CAN_NORM_CHANNEL), BD_OK);
+        int sum = bd_graph_find(g, "add_channel"), v = bd_graph_find(g, "v");
+        assert_int_equal(bd_graph_node_count(low), bd_graph_node_count(g) - 1);
+        assert_int_equal(bd_graph_tensor_count(low), bd_graph_tensor_count(g));
+        assert_int_equal(count_op(low, BD_OP_add_channel), 0);
+        assert_int_equal(count_op(g, BD_OP_add_channel), 1); /* the original is untouched */
+        for (int i = 0; i < bd_graph_node_count(low); i++) {
+            const bd_node *n = bd_graph_node(low, i);
+            for (int j = 0; j < BD_NODE_IN_MAX; j++) assert_int_not_equal(n->in[j], sum);
+            if (n->op == BD_OP_group_norm) assert_int_equal(n->in[3], v);
+            if (n->op == BD_OP_group_norm_bwd) assert_int_equal(n->in[6], v);
+        }
+        int w = bd_graph_find(g, "w");
+        assert_int_equal(bd_graph_grad(low, w), bd_graph_grad(g, w));
+        bd_graph_destroy(low);
+        bd_graph_destroy(g);
+    }
+}
+
+/* The sum stays where somebody else needs it, and where the backend cannot add it itself. */
+static void other_channel_sums_stay(void **state) {
+    (void)state;
+    static const struct {
+        int what;
+        unsigned can;
+        int sums;
+    } cases[] = {{0, 0, 1},
+                 {KEEP_SUM, BD_CAN_NORM_CHANNEL, 1},
+                 {SUM_READ_TWICE, BD_CAN_NORM_CHANNEL, 1},
+                 {NORM_BY_SUM, BD_CAN_NORM_CHANNEL, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bd_graph *g = norm_after_channel(cases[i].what), *low;
+        assert_int_equal(bd_graph_lower(&low, g, cases[i].can), BD_OK);
+        assert_int_equal(count_op(low, BD_OP_add_channel), cases[i].sums);
+        bd_graph_destroy(low);
+        bd_graph_destroy(g);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_shapes_are_named),
@@ -709,6 +779,8 @@ int main(void) {
         cmocka_unit_test(gradients_beside_dead_ends),
         cmocka_unit_test(backward_errors_are_named),
         cmocka_unit_test(a_wanted_target_is_refused),
+        cmocka_unit_test(norms_take_over_the_channel_sum),
+        cmocka_unit_test(other_channel_sums_stay),
         cmocka_unit_test(plan_of_a_unet),
         cmocka_unit_test(a_chain_reuses_storage),
         cmocka_unit_test(plans_of_random_graphs),

@@ -107,25 +107,27 @@ static bd_status time_steps(double *median, bench_net *b, int tiles, int repeat)
 }
 
 static bd_status print_ops(const bench_net *b, const char *what, int repeat) {
-    int n = bd_graph_node_count(b->g);
-    bd_op_profile *rows = calloc((size_t)n + 1, sizeof *rows);
+    int n = 0;
+    bd_op_profile *rows = calloc((size_t)bd_graph_node_count(b->g) + 1, sizeof *rows);
     BD_REQUIRE(rows, BD_E_MEMORY, "bench: out of memory");
-    bd_status st = bd_cpu_profile(b->engine, repeat, rows);
+    bd_status st = bd_cpu_profile(b->engine, repeat, rows, &n);
     double total = 0;
     for (int i = 0; i < n; i++) total += rows[i].seconds;
-    printf("graph\top\tcalls\tms\tshare_percent\tGB_per_s\n");
+    printf("graph\top\tcalls\tms\tshare_percent\tGB_per_s\tGFLOP_per_s\n");
     for (int op = 0; !st && op < BD_OP_COUNT; op++) {
-        double seconds = 0, bytes = 0;
+        double seconds = 0, bytes = 0, flops = 0;
         int calls = 0;
         for (int i = 0; i < n; i++)
-            if (bd_graph_node(b->g, i)->op == (bd_op)op) {
+            if (rows[i].op == (bd_op)op) {
                 seconds += rows[i].seconds;
                 bytes += rows[i].bytes;
+                flops += rows[i].flops;
                 calls++;
             }
         if (calls)
-            printf("%s\t%s\t%d\t%.3f\t%.1f\t%.1f\n", what, bd_op_name((bd_op)op), calls,
-                   seconds * 1e3, 100 * seconds / total, bytes / seconds * 1e-9);
+            printf("%s\t%s\t%d\t%.3f\t%.1f\t%.1f\t%.1f\n", what, bd_op_name((bd_op)op), calls,
+                   seconds * 1e3, 100 * seconds / total, bytes / seconds * 1e-9,
+                   flops / seconds * 1e-9);
     }
     free(rows);
     return st;

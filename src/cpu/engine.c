@@ -166,7 +166,6 @@ static bd_status bind_worker(bd_engine *e, cpu_worker *k) {
 }
 
 static bd_status check_graph(const bd_engine *e) {
-    BD_TRY(bd_graph_status(e->g));
     BD_REQUIRE(e->vec, BD_E_DEVICE,
                "cpu: this processor has no AVX2 and FMA, which the CPU backend needs");
     for (int i = 0; i < bd_graph_node_count(e->g); i++)
@@ -177,9 +176,9 @@ static bd_status check_graph(const bd_engine *e) {
 }
 
 static bd_status build(bd_engine *e) {
+    BD_TRY(check_graph(e));
     const size_t tensors = (size_t)bd_graph_tensor_count(e->g) + 1,
                  nodes = (size_t)bd_graph_node_count(e->g) + 1;
-    BD_TRY(check_graph(e));
     size_t *workspace = calloc(nodes, sizeof *workspace);
     e->conv = calloc(nodes, sizeof(bd_conv *));
     e->packed_at = calloc(nodes, sizeof *e->packed_at);
@@ -208,7 +207,7 @@ done:
 
 static void engine_destroy(bd_engine *e) {
     if (!e) return;
-    int nodes = bd_graph_node_count(e->g);
+    int nodes = e->g ? bd_graph_node_count(e->g) : 0;
     for (int w = 0; e->worker && w < e->workers; w++) {
         cpu_worker *k = &e->worker[w];
         for (int i = 0; k->conv && i < nodes; i++) bd_conv_unbind(k->conv[i]);
@@ -236,6 +235,7 @@ static void engine_destroy(bd_engine *e) {
     free(e->bytes);
     free(e->packed_by);
     free(e->worker);
+    bd_graph_destroy(e->g);
     free(e);
 }
 
@@ -243,14 +243,12 @@ static bd_status engine_create(bd_engine **out, const bd_graph *g, bd_pool *pool
     *out = NULL;
     bd_engine *e = calloc(1, sizeof *e);
     BD_REQUIRE(e, BD_E_MEMORY, "cpu: out of memory");
-    *e = (bd_engine){.g = g,
-                     .pool = pool,
-                     .vec = bd_vec_best(),
-                     .workers = bd_pool_workers(pool),
-                     .dirty = true};
+    *e = (bd_engine){
+        .pool = pool, .vec = bd_vec_best(), .workers = bd_pool_workers(pool), .dirty = true};
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->moved, NULL);
-    bd_status st = build(e);
+    bd_status st = bd_graph_lower(&e->g, g, BD_CAN_NORM_CHANNEL);
+    if (!st) st = build(e);
     if (st) {
         engine_destroy(e);
         return st;
@@ -499,9 +497,10 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-bd_status bd_cpu_profile(bd_engine *e, int repeat, bd_op_profile *rows) {
+bd_status bd_cpu_profile(bd_engine *e, int repeat, bd_op_profile *rows, int *n_rows) {
     BD_REQUIRE(repeat >= 1, BD_E_ARG, "profile: repeat must be >= 1");
     BD_TRY(pack(e));
+    *n_rows = bd_graph_node_count(e->g);
     double *t = calloc((size_t)repeat, sizeof *t);
     BD_REQUIRE(t, BD_E_MEMORY, "profile: out of memory");
     bd_status st = BD_OK;
@@ -517,7 +516,7 @@ bd_status bd_cpu_profile(bd_engine *e, int repeat, bd_op_profile *rows) {
         for (int j = 0; j < BD_NODE_IN_MAX; j++) bytes += n->in[j] >= 0 ? e->bytes[n->in[j]] : 0;
         for (int j = 0; j < BD_NODE_OUT_MAX; j++) bytes += n->out[j] >= 0 ? e->bytes[n->out[j]] : 0;
         rows[i] = (bd_op_profile){
-            .op = bd_op_name(n->op),
+            .op = n->op,
             .node = i,
             .seconds = t[repeat / 2],
             .flops = bd_node_flops(e->g, n),

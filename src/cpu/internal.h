@@ -7,6 +7,7 @@
 #include "cpu/cpu.h"
 #include "cpu/onednn.h"
 #include "cpu/vec.h"
+#include "graph/lower.h"
 #include "graph/plan.h"
 
 typedef struct {
@@ -17,7 +18,7 @@ typedef struct {
 } cpu_worker;
 
 struct bd_engine {
-    const bd_graph *g;
+    bd_graph *g; /* lowered; tensor ids as in the caller's graph */
     bd_pool *pool;
     const bd_vec *vec;
     int workers;

@@ -1,0 +1,20 @@
+/* Lowering: a graph rewritten for what a backend can do in one operation. */
+#ifndef BD_GRAPH_LOWER_H
+#define BD_GRAPH_LOWER_H
+
+#include "graph/graph.h"
+
+/* What a backend's operations can take over. */
+enum {
+    BD_CAN_NORM_CHANNEL = 1 << 0 /* group_norm and group_norm_bwd add v[n,c] to x themselves */
+};
+
+/* bd_graph_lower -- a copy of g with operations merged as far as `can` (BD_CAN_...) allows.
+ * Tensor ids stay what they are in g, so a driver goes on using them; a tensor that no operation touches any more
+ * is given no storage by the planner. Kept tensors are never merged away.
+ *   errors   BD_E_MEMORY; the status of g
+ *   memory   caller frees with bd_graph_destroy; nothing of g is borrowed
+ *   tested   tests/test_graph.c (what is merged and what is not), tests/test_ops.c (values) */
+BD_MUST_CHECK bd_status bd_graph_lower(bd_graph **out, const bd_graph *g, unsigned can);
+
+#endif
