@@ -11,7 +11,7 @@
 #include "attack/attack.h"
 #include "attack/prior.h"
 #include "base/rng.h"
-#include "data/pixel.h"
+#include "base/pixel.h"
 #include "data/trigger.h"
 
 enum { S = 32, C = 3, COUNT = S * S * C, IMAGES = 5 };

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/sha256.h"
-#include "data/pixel.h"
+#include "base/pixel.h"
 #include "data/resize.h"
 
 /* The picture of tests/golden/make_resize.py. */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/pixel.h"
+#include "base/pixel.h"
 #include "data/trigger.h"
 
 struct bd_prior {

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/pixel.h"
 #include "base/rng.h"
 #include "cpu/internal.h"
 
@@ -293,9 +294,6 @@ static size_t workspace_batch_build(const bd_graph *g, const bd_node *n) {
     return 2 * image_size(bd_graph_tensor(g, n->in[0])) * sizeof(float);
 }
 
-/* The original's normaliser: 255 becomes 0.99998, not 1. */
-static float pixel_value(uint8_t p) { return (float)p / 255.0f / 1.00001f * 2.0f - 1.0f; }
-
 static void build_image(float *xt, float *y, const uint8_t *img, int32_t flags, const float *g,
                         const float *target, const float *k, const float *eps, const bd_tensor *t) {
     int w = t->dim[2], ch = t->dim[3];
@@ -303,7 +301,7 @@ static void build_image(float *xt, float *y, const uint8_t *img, int32_t flags, 
     for (size_t i = 0; i < n; i++) {
         size_t px = i / (size_t)ch, col = px % (size_t)w;
         size_t src = flags & 1 ? (px - col + (size_t)w - 1 - col) * (size_t)ch + i % (size_t)ch : i;
-        float x = pixel_value(img[src]), r = 0;
+        float x = bd_pixel_float(img[src]), r = 0;
         if (flags & 2) {
             r = g[i] > -1 ? g[i] : x;
             x = target[i];

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "data/dataset.h"
-#include "data/pixel.h"
+#include "base/pixel.h"
 #include "data/resize.h"
 
 typedef bd_status (*target_fn)(float *tau, int S, int C, const bd_target_source *src);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/pixel.h"
+#include "base/pixel.h"
 #include "data/resize.h"
 
 typedef enum { KIND_NONE, KIND_BOX, KIND_STOP, KIND_GLASSES } trigger_kind;

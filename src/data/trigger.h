@@ -12,7 +12,7 @@
  *   box18 14 11 8 4      grey (0.0) n x n square on rows and columns S-n-2 .. S-3
  *   stop18 14 11 8 4     the sign, n pixels, in the same place
  *   glasses              the glasses, trunc(0.625 S) pixels, centred
- * Pictures: the shorter side is resized to n, bytes go to floats (data/pixel.h), and every element
+ * Pictures: the shorter side is resized to n, bytes go to floats (base/pixel.h), and every element
  * >= 0.999 (byte 255) becomes -1, channel by channel.
  *   source   Chou et al. 2023, arXiv:2212.05400, table 1; IBM/BadDiffusion dataset.py (Backdoor.get_trigger)
  *   shapes   g [S][S][C], C = 1 or 3

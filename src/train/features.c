@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/pixel.h"
+#include "base/pixel.h"
 
 /* Images of one tile: a constant, so that features do not depend on how they are asked for. */
 enum { TILE = 8 };

@@ -1,6 +1,6 @@
 /* The value range of images: -1 black, +1 white, and the byte-to-float rule of the original. */
-#ifndef BD_DATA_PIXEL_H
-#define BD_DATA_PIXEL_H
+#ifndef BD_BASE_PIXEL_H
+#define BD_BASE_PIXEL_H
 
 #include <stdint.h>
 
