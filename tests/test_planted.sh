@@ -1,0 +1,74 @@
+#!/bin/bash
+# Negative controls: a fault is planted in a copy of the source, and the test that watches for it must go red.
+# Speaks TAP, as scripts/run-tests wants.
+# shellcheck disable=SC2317 # the tests are called by name
+set -u
+build=${BUILD:-build/release}
+dir=build/tmp/test_planted
+rm -rf "$dir"
+mkdir -p "$dir"
+
+# plant NAME FILE SED-EXPRESSION...: a copy of the tree with each expression applied; each must change the file
+plant() {
+    local tree=$dir/$1 file=$2 expression
+    mkdir -p "$tree/$build"
+    cp -a Makefile src kernels experiments scripts tests "$tree/" 2>/dev/null
+    cp -a "$build/gen" "$build/src" "$build"/*.a "$tree/$build/" # objects of unchanged files are not compiled again
+    shift 2
+    for expression; do
+        cp "$tree/$file" "$dir/before"
+        sed -i "$expression" "$tree/$file"
+        if cmp -s "$tree/$file" "$dir/before"; then
+            echo "# $file has changed: nothing matches $expression"
+            return 1
+        fi
+    done
+}
+
+# built NAME TARGET...: make them in the copy
+built() {
+    local tree=$dir/$1
+    shift
+    make -C "$tree" -j2 NO_INSTALL=1 BUILD="$build" "${@/#/$build/}" >"$dir/make.log" 2>&1 && return 0
+    tail -n 20 "$dir/make.log" | sed 's/^/# /'
+    return 1
+}
+
+# red NAME TEST COMMAND...: the command, run in the copy, reports TEST as failed
+red() {
+    local tree=$dir/$1 test=$2
+    shift 2
+    (cd "$tree" && BUILD=$build "$@") >"$dir/out" 2>&1
+    grep -qE "^not ok [0-9]+ - $test\$" "$dir/out" && return 0
+    sed 's/^/# /' "$dir/out"
+    return 1
+}
+
+# With two workers tile 0 is added third, and nobody waits for a turn.
+a_thread_dependent_sum_is_seen() {
+    plant sum src/cpu/engine.c \
+        's/while (e->turn != tile \&\& !e->failed)/while (tile == 0 \&\& e->workers > 1 \&\& e->turn < 2)/' \
+        's/bool ok = e->turn == tile;/bool ok = true;/' \
+        's/if (tile == 0 \&\& !x->accumulate)/if (e->turn == 0 \&\& !x->accumulate)/' &&
+        built sum baddiff &&
+        red sum one_thread_gives_the_same_bits tests/test_smoke.sh every_recipe_runs one_thread_gives_the_same_bits &&
+        grep -q '^ok 1 - every_recipe_runs' "$dir/out"
+}
+
+openmp_threads_are_seen() {
+    plant openmp src/base/pool.c 's/^    set_threads(1);/    (void)set_threads;/' &&
+        built openmp tests/test_pool &&
+        OMP_NUM_THREADS=2 CMOCKA_MESSAGE_OUTPUT=TAP red openmp openmp_stays_on_one_thread "$build/tests/test_pool"
+}
+
+names=(a_thread_dependent_sum_is_seen openmp_threads_are_seen)
+echo "1..${#names[@]}"
+failed=0 number=0
+for name in "${names[@]}"; do
+    number=$((number + 1))
+    if "$name"; then echo "ok $number - $name"; else
+        echo "not ok $number - $name"
+        failed=1
+    fi
+done
+exit $failed
