@@ -28,11 +28,11 @@ endif
 FORTIFY   := $(if $(SAN)$(filter -O0 -Og,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
 SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Isrc -I$(BUILD)/gen $(CPPFLAGS) $(CFLAGS) -ffp-contract=off -fno-math-errno -fPIE \
-    -ffile-prefix-map=$(CURDIR)=. -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
+    -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
     $(filter-out -Wl$(comma)%,$(HARDEN)) $(FORTIFY) $(SAN_FLAGS)
 ALL_LDFLAGS = -pie $(filter -Wl$(comma)%,$(HARDEN)) $(LDFLAGS) $(SAN_FLAGS)
 ALL_LDLIBS  = $(LDLIBS) -ldnnl -lcsv -lpng -lz -ljansson -linih -lcrypto -lopenblas -lgomp -lm -lpthread
-COMPILE     = $(CC) $(ALL_CFLAGS) $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP
+COMPILE     = $(CC) $(ALL_CFLAGS) -ffile-prefix-map=$(CURDIR)=. $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP
 
 # The kernels of src/cpu/vec_kernels.c are compiled once an instruction set and chosen at run time.
 VEC_ISA    := $(if $(wildcard src/cpu/vec_kernels.c),$(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),avx2 avx512,base))
@@ -134,7 +134,7 @@ $(BUILD)/baddiff: $(CLI_OBJ) $(BUILD)/libbaddiff.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
 
-$(BUILD)/tests/%.o: ALL_CFLAGS += -Itests
+$(BUILD)/tests/%.o: private ALL_CFLAGS += -Itests
 $(TEST_PROG): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELP_OBJ) $(BUILD)/libbaddiff.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(ALL_LDLIBS)
