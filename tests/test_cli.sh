@@ -58,6 +58,10 @@ check "an option without its value" refuses "--profile needs a value" plan --pro
 check "a value out of range" refuses "from 0 to 1024" plan fig2 --threads 2000
 check "a number that is none" refuses "'many'" sample --model x --out y -n many
 check "too many arguments" refuses "one argument too many" keys data model
+# The shares of the operations of a graph are shares of one whole, and what computes has a rate.
+check "bench by operation" eval 'run 0 bench --net mini --repeat 1 --threads 1 --ops &&
+    awk -F "\t" "\$1 == \"train\" { share += \$5; n++ } \$2 == \"conv2d_bwd_weight\" { rate = \$7 }
+        END { exit !(n > 10 && share > 99 && share < 101 && rate > 0) }" "$tmp/out"'
 check "a recipe that is not there" refuses "$tmp/none.ini" plan "$tmp/none.ini"
 check "a profile that is not there" refuses "there are: mini" plan fig2 --profile huge
 check "no recipe and no profile" refuses "name a recipe" plan

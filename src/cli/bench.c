@@ -1,6 +1,7 @@
 /* How fast this machine runs the networks: training and sampling rates, and time by operation. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "cli/cli.h"
@@ -133,8 +134,8 @@ static bd_status print_ops(const bench_net *b, const char *what, int repeat) {
     return st;
 }
 
-static bd_status bench_one(const bench_options *o, const bd_unet_config *c, bool train,
-                           bd_pool *pool) {
+static bd_status bench_one(const bench_options *o, const char *net, const bd_unet_config *c,
+                           bool train, bd_pool *pool) {
     bench_net b;
     bd_memory m;
     double seconds = 0;
@@ -144,7 +145,7 @@ static bd_status bench_one(const bench_options *o, const bd_unet_config *c, bool
     if (!st) {
         double images = (double)tiles * o->tile;
         bd_backend_cpu.engine_memory(b.engine, &m);
-        printf("%s\t%s\t%d\t%d\t%d\t%.2f\t%.1f\t%.1f\n", o->net, train ? "train" : "sample",
+        printf("%s\t%s\t%d\t%d\t%d\t%.2f\t%.1f\t%.1f\n", net, train ? "train" : "sample",
                bd_pool_workers(pool), o->tile, tiles * o->tile, images / seconds,
                bd_graph_flops(b.g) * tiles / seconds * 1e-9, (double)m.total / (1 << 20));
         if (o->ops) st = print_ops(&b, train ? "train" : "sample", o->repeat);
@@ -153,31 +154,40 @@ static bd_status bench_one(const bench_options *o, const bd_unet_config *c, bool
     return st;
 }
 
-static bd_status bench(const bench_options *o) {
+/* channels = 0: those of the data set the network is for. */
+static bd_status bench_net_name(const bench_options *o, const char *net, int channels,
+                                bd_pool *pool) {
     bd_unet_config c;
+    BD_TRY(bd_unet_preset(&c, net, o->size, o->channels ? o->channels : channels));
+    BD_TRY(bench_one(o, net, &c, true, pool));
+    return bench_one(o, net, &c, false, pool);
+}
+
+static bd_status bench(const bench_options *o) {
     bd_pool *pool;
     int threads;
     char print[256];
-    BD_TRY(bd_unet_preset(&c, o->net, o->size, o->channels));
+    bool mini = !o->net || strcmp(o->net, "mini") == 0;
     BD_TRY(bd_cli_threads(&threads, o->threads));
     BD_TRY(bd_backend_cpu.fingerprint(print, sizeof print));
     BD_TRY(bd_pool_create(&pool, threads));
     printf("# %s; median of %d "
            "steps\nnet\tphase\tthreads\ttile\tbatch\timages_per_s\tGFLOP_per_s\tMiB\n",
            print, o->repeat);
-    bd_status st = bench_one(o, &c, true, pool);
-    if (!st) st = bench_one(o, &c, false, pool);
+    bd_status st = bench_net_name(o, o->net ? o->net : "mini", mini ? 1 : 3, pool);
+    if (!st && !o->net) st = bench_net_name(o, "cifar10", 3, pool);
     bd_pool_destroy(pool);
     return st;
 }
 
 int bd_cli_bench(int argc, char **argv) {
-    bench_options o = {"mini", 32, 1, 8, 16, 9, 0, 0};
+    bench_options o = {NULL, 32, 0, 8, 16, 9, 0, 0};
     const bd_opt opts[] = {
         {0, "net", BD_OPT_TEXT, "NAME", &o.net, 0, 0,
-         "preset of the network: mini, cifar10, celebahq, scratch"},
+         "preset of the network: mini, cifar10, celebahq, scratch (default mini, then cifar10)"},
         {0, "size", BD_OPT_INT, "PIXELS", &o.size, 8, 1024, "side of an image"},
-        {0, "channels", BD_OPT_INT, "N", &o.channels, 1, 3, "channels of an image"},
+        {0, "channels", BD_OPT_INT, "N", &o.channels, 0, 3,
+         "channels of an image, 0 = 1 for mini, 3 for the others"},
         {0, "tile", BD_OPT_INT, "N", &o.tile, 1, 8, "images a worker runs at once"},
         {'b', "batch", BD_OPT_INT, "N", &o.batch, 1, 4096, "images of one step"},
         {'r', "repeat", BD_OPT_INT, "N", &o.repeat, 1, 1000, "steps timed; the median counts"},
