@@ -60,6 +60,14 @@ no_install_calls_no_package_manager() {
     [ ! -e "$dir/called" ]
 }
 
+# cblas.h alone is no OpenBLAS: a compiler whose linker has none.
+a_header_without_its_library_is_missing() {
+    printf '#!/bin/sh\ncase "$*" in *-lopenblas*) exit 1 ;; esac\nexec cc "$@"\n' >"$dir/cc-no-blas"
+    chmod +x "$dir/cc-no-blas"
+    ! CC=$PWD/$dir/cc-no-blas scripts/deps --check >"$dir/out" 2>&1 || return 1
+    grep -q '^missing packages: libopenblas-dev$' "$dir/out"
+}
+
 version_is_rewritten_only_when_it_changes() {
     scripts/version "$dir/v.h" || return 1
     touch -d @1 "$dir/v.h"
