@@ -4,7 +4,7 @@ CC      := $(or $(firstword $(foreach c,gcc clang,$(if $(shell command -v $(c)),
 endif
 CFLAGS  ?= -O2 -g
 PROFILE ?= mini
-THREADS ?= $(shell nproc 2>/dev/null || echo 1)
+THREADS ?= $(if $(LAUNCH),,$(shell nproc 2>/dev/null || echo 1))
 SAN     ?=
 WERROR  ?= 0
 V       ?= 0
@@ -68,14 +68,14 @@ reproduce: $(BUILD)/baddiff ## run the recipes of PROFILE, draw the figures, com
 figures: ## draw results/PROFILE/figures from the CSVs that are there
 	@scripts/figures $(PROFILE)
 
-regress: $(BUILD)/baddiff ## compare results/PROFILE with experiments/expected (exit 3 outside a band)
+regress: $(BUILD)/baddiff ## compare results/PROFILE with experiments/expected; fails outside a band
 	@$(BUILD)/baddiff regress --profile $(PROFILE)
 
 report: $(BUILD)/baddiff ## write results/PROFILE/report.html
 	@scripts/report $(PROFILE)
 
 bench: $(BUILD)/baddiff ## measure speed and memory of both networks on this machine
-	@$(BUILD)/baddiff bench --threads $(THREADS)
+	@$(BUILD)/baddiff bench --threads $(or $(THREADS),0)
 
 lint: ## format, clang-tidy, cppcheck, shellcheck, layers, header labels (ALL=1: every file, not only changed ones)
 	@scripts/lint

@@ -32,7 +32,7 @@ mse_top = 1.15 * largest(exists("MSE_max") ? MSE_max : 0.1, exists("BLACK_max") 
 fcd_top = 1.15 * largest(exists("FCD_max") ? FCD_max : 1, exists("FLOOR_max") ? FLOOR_max : 0)
 
 set dashtype 1 (14, 9)
-set dashtype 2 (3, 6)
+set dashtype 2 (6, 6)
 
 # Heading above and caption below everything; panels (counted from the top) between them
 half_pixel(y) = y / (1.0 * height)

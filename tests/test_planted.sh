@@ -12,7 +12,7 @@ mkdir -p "$dir"
 plant() {
     local tree=$dir/$1 file=$2 expression
     mkdir -p "$tree/$build"
-    cp -a Makefile src kernels experiments scripts tests "$tree/" 2>/dev/null
+    cp -a Makefile src experiments plots scripts tests "$tree/"
     cp -a "$build/gen" "$build/src" "$build"/*.a "$tree/$build/" # objects of unchanged files are not compiled again
     shift 2
     for expression; do

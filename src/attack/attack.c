@@ -17,14 +17,8 @@ static void baddiffusion_coef(double c[4], const bd_schedule *s, int t) {
     c[3] = c[1] / (1.0 + sqrt(s->alpha[t]));
 }
 
-const bd_attack bd_attack_none = {
-    .name = "none", .title = "no attack", .poisons = false, .prior = "noise", .coef = none_coef};
-
-const bd_attack bd_attack_baddiffusion = {.name = "baddiffusion",
-                                          .title = "BadDiffusion",
-                                          .poisons = true,
-                                          .prior = "trigger",
-                                          .coef = baddiffusion_coef};
+const bd_attack bd_attack_none = {.name = "none", .coef = none_coef};
+const bd_attack bd_attack_baddiffusion = {.name = "baddiffusion", .coef = baddiffusion_coef};
 
 bd_status bd_attack_find(const bd_attack **out, const char *name) {
     static const bd_attack *const all[] = {&bd_attack_none, &bd_attack_baddiffusion};

@@ -2,8 +2,6 @@
 #ifndef BD_ATTACK_ATTACK_H
 #define BD_ATTACK_ATTACK_H
 
-#include <stdbool.h>
-
 #include "base/status.h"
 #include "diffusion/schedule.h"
 
@@ -11,10 +9,7 @@
  * poisoned) and noise eps, a training pair is
  *     x_t = c0 x + c1 eps + c2 R,   y_t = eps + c3 R. */
 typedef struct {
-    const char *name;  /* in recipes                                          */
-    const char *title; /* for people                                          */
-    bool poisons;      /* needs a trigger, a target and a poisoned split      */
-    const char *prior; /* default prior of attack/prior.h of a triggered sample */
+    const char *name; /* in recipes */
     void (*coef)(double c[4], const bd_schedule *s, int t);
 } bd_attack;
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -466,11 +467,14 @@ static bd_status adam(bd_engine *e, const bd_adam *a, double norm) {
     return bd_pool_run(e->pool, (int)((e->n_params + ADAM_BLOCK - 1) / ADAM_BLOCK), adam_task, &x);
 }
 
+/* oneDNN cuts its work by the sizes of the caches, and the order of its sums follows. */
 static bd_status fingerprint(char *out, size_t size) {
     char version[64];
     const bd_vec *v = bd_vec_best();
     bd_onednn_version(version, sizeof version);
-    int n = snprintf(out, size, "cpu f32, kernels %s, dnnl %s", v ? v->isa : "none", version);
+    int n = snprintf(out, size, "cpu f32, kernels %s, dnnl %s, caches %ld %ld %ld",
+                     v ? v->isa : "none", version, sysconf(_SC_LEVEL1_DCACHE_SIZE),
+                     sysconf(_SC_LEVEL2_CACHE_SIZE), sysconf(_SC_LEVEL3_CACHE_SIZE));
     BD_REQUIRE(n >= 0 && (size_t)n < size, BD_E_ARG,
                "cpu: %zu bytes are too few for the fingerprint", size);
     return BD_OK;

@@ -112,9 +112,13 @@ static bd_status raw_load(raw_part *r, const kind *k, const char *dir, const par
                "data set %s: %s(.gz) is not there: %s", k->name, images, k->get);
     BD_REQUIRE(file_in(labels, dir, p->labels), BD_E_MISSING,
                "data set %s: %s(.gz) is not there: %s", k->name, labels, k->get);
-    BD_TRY(bd_idx_load(&r->images, images));
-    BD_TRY(bd_idx_load(&r->labels, labels));
-    return raw_check(r, k, images, labels);
+    bd_status st = bd_idx_load(&r->images, images);
+    if (!st) st = bd_idx_load(&r->labels, labels);
+    if (!st) st = raw_check(r, k, images, labels);
+    if (st != BD_E_FORMAT) return st;
+    char text[PATH_SIZE];
+    snprintf(text, sizeof text, "%s", bd_error());
+    return bd_fail(st, "%s; replace the file (%s)", text, k->get);
 }
 
 /* The raw parts one after the other, resized, up to d->n images. */

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "bd_version.h"
+#include "metric/frechet.h"
 
 /* INI lines have an end: long text goes on in key.2, key.3 ... */
 static bd_status write_long(bd_writer *w, const char *key, const char *text) {
@@ -51,6 +52,8 @@ static bd_status write_head(bd_writer *w, const bd_dag *d, const bd_stage *s,
     for (int i = 0; i < s->n_in; i++)
         BD_TRY(
             bd_writer_printf(w, "input.%s = %s\n", s->in[i].role, d->stage[s->in[i].stage].name));
+    if (s->kind == BD_KIND_fcd)
+        BD_TRY(bd_writer_printf(w, "linear_algebra = %s\n", bd_frechet_library()));
     if (s->file_sha256[0]) BD_TRY(bd_writer_printf(w, "classifier_sha256 = %s\n", s->file_sha256));
     BD_TRY(
         bd_writer_printf(w, "recipe = %s\nversion = %s\n", d->file[cell->file]->name, BD_VERSION));

@@ -171,7 +171,12 @@ static bd_status judge_claim(bd_claim *c, const bd_csv *results) {
     for (size_t row = 0; row < bd_csv_rows(results); row++) {
         int match;
         BD_TRY(matches(&match, results, row, c->rows));
-        if (!match || !judge_row(&j, c, results, row)) continue;
+        if (!match) continue;
+        if (!judge_row(&j, c, results, row)) {
+            if (any) continue;
+            c->matched = 0; /* one row that was not measured: the others cannot speak for it */
+            return BD_OK;
+        }
         if (!c->matched || (any ? better(&j, &decides) : better(&decides, &j))) decides = j;
         c->matched++;
     }

@@ -5,6 +5,7 @@
 
 #include "attack/prior.h"
 #include "base/file.h"
+#include "base/sha256.h"
 #include "run/cost.h"
 #include "run/settings.h"
 #include "run/stages.h"
@@ -23,6 +24,8 @@ typedef struct {
     bd_prior *prior;
     bd_sampler_engine *engine;
     bd_pixels out; /* all samples */
+    char print
+        [65]; /* hash of the fingerprint: parts made on another kind of machine are not taken */
 } job;
 
 static void job_clear(job *j) {
@@ -76,6 +79,9 @@ static bd_status prepare(job *j, bd_stage_run *x) {
                                      .tile = (int)r->sample_tile};
     BD_TRY(bd_sampler_engine_create(&j->engine, &engine));
     BD_TRY(bd_sampler_engine_load(j->engine, &j->model.params));
+    char print[2048];
+    BD_TRY(x->runner->backend->fingerprint(print, sizeof print));
+    BD_TRY(bd_sha256_buffer(j->print, print, strlen(print)));
     int S = j->model.unet.sample_size, C = j->model.unet.in_channels;
     j->out = (bd_pixels){(int)r->sample_n, S, S, C,
                          malloc((size_t)r->sample_n * (size_t)S * (size_t)S * (size_t)C)};
@@ -123,7 +129,7 @@ static bd_status sample_all(const job *j, const bd_stage_run *x) {
     int size = want > 1e6 ? 1000000 : unit * (1 + (int)(want / unit));
     for (int first = 0; first < j->out.n; first += count) {
         char path[1300];
-        int n = snprintf(path, sizeof path, "%s/part-%d.safetensors", x->dir, first);
+        int n = snprintf(path, sizeof path, "%s/part-%d-%.8s.safetensors", x->dir, first, j->print);
         BD_REQUIRE(n > 0 && (size_t)n < sizeof path, BD_E_ARG, "%s: the path is too long", x->dir);
         BD_TRY(take_part(j, path, first, &count));
         if (count > 0) continue;

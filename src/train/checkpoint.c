@@ -224,11 +224,11 @@ static bd_status load_file(bd_checkpoint_state *state, bd_params *const role[ROL
         goto done;
     }
     if (strcmp(c.value[META_SETTINGS], settings) != 0)
-        BD_FAIL_TO(done, st, BD_E_ARG,
-                   "%s was written under other settings (or by another program version, or on "
-                   "another kind of machine); resume it under the same ones, or remove the "
-                   "checkpoints to start anew",
-                   path);
+        BD_FAIL_TO(
+            done, st, BD_E_ARG,
+            "%s was written under other settings or on another kind of machine; resume it under "
+            "the same ones, or remove the checkpoints to start anew",
+            path);
     for (int r = 0; r < ROLES; r++)
         BD_TRY_TO(done, st, bd_params_read(role[r], file, role_prefix[r], path));
     *state = s;
