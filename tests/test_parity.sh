@@ -3,6 +3,8 @@
 # documentation promises them. Speaks TAP, as scripts/run-tests wants.
 # shellcheck disable=SC2317 # the tests are called by name
 set -u
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 program=${BUILD:-build/release}/baddiff
 cases=tests/golden/parity
 dir=build/tmp/test_parity_sh
@@ -96,14 +98,5 @@ inspect_lists_and_warns() {
     [ $? = 2 ] && grep -q config.json "$dir/err"
 }
 
-mapfile -t names < <(declare -F | awk '$3 != "parity" && $3 != "copy" { print $3 }')
-echo "1..${#names[@]}"
-failed=0 number=0
-for name in "${names[@]}"; do
-    number=$((number + 1))
-    if "$name"; then echo "ok $number - $name"; else
-        echo "not ok $number - $name"
-        failed=1
-    fi
-done
-exit $failed
+mapfile -t names < <(declare -F | awk '$3 !~ /^(parity|copy|tap)$/ { print $3 }')
+tap "${names[@]}"

@@ -3,6 +3,8 @@
 # Speaks TAP, as scripts/run-tests wants.
 # shellcheck disable=SC2317 # the tests are called by name
 set -u
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 build=${BUILD:-build/release}
 dir=build/tmp/test_planted
 rm -rf "$dir"
@@ -62,13 +64,4 @@ openmp_threads_are_seen() {
 }
 
 names=(a_thread_dependent_sum_is_seen openmp_threads_are_seen)
-echo "1..${#names[@]}"
-failed=0 number=0
-for name in "${names[@]}"; do
-    number=$((number + 1))
-    if "$name"; then echo "ok $number - $name"; else
-        echo "not ok $number - $name"
-        failed=1
-    fi
-done
-exit $failed
+tap "${names[@]}"

@@ -3,6 +3,8 @@
 # Speaks TAP, as scripts/run-tests wants.
 # shellcheck disable=SC2317 # the tests are called by name
 set -u
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 dir=build/tmp/test_scripts
 rm -rf "$dir"
 mkdir -p "$dir"
@@ -101,16 +103,5 @@ figures_are_drawn_from_a_results_file() {
     ! scripts/figures test "$dir/results" 2>/dev/null
 }
 
-mapfile -t names < <(declare -F | awk '$3 != "count" { print $3 }')
-echo "1..${#names[@]}"
-failed=0 number=0
-for name in "${names[@]}"; do
-    number=$((number + 1))
-    "$name"
-    case $? in
-    0) echo "ok $number - $name" ;;
-    77) echo "ok $number # SKIP $name" ;;
-    *) echo "not ok $number - $name"; failed=1 ;;
-    esac
-done
-exit $failed
+mapfile -t names < <(declare -F | awk '$3 !~ /^(count|tap)$/ { print $3 }')
+tap "${names[@]}"

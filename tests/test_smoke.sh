@@ -4,6 +4,8 @@
 #   tests/test_smoke.sh [TEST...]    all of them, or only those
 # shellcheck disable=SC2016,SC2317 # awk has its own dollars; the tests are called by name
 set -u
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 program=${BUILD:-build/release}/baddiff
 dir=build/tmp/test_smoke
 csv_awk=$PWD/plots/csv.awk
@@ -107,13 +109,4 @@ bad_recipes_are_refused() {
 names=(every_recipe_runs one_thread_gives_the_same_bits another_seed_gives_other_bits
     a_killed_run_ends_with_the_same_bits a_finished_run_does_nothing bad_recipes_are_refused)
 [ $# = 0 ] || names=("$@")
-echo "1..${#names[@]}"
-failed=0 number=0
-for name in "${names[@]}"; do
-    number=$((number + 1))
-    if "$name"; then echo "ok $number - $name"; else
-        echo "not ok $number - $name"
-        failed=1
-    fi
-done
-exit $failed
+tap "${names[@]}"
