@@ -31,7 +31,10 @@ static bd_moments *moments_of(const float *rows, int n, int d) {
 static double distance(const float *a, int n_a, const float *b, int n_b, int d) {
     bd_moments *p = moments_of(a, n_a, d), *q = moments_of(b, n_b, d);
     double out = NAN;
+    double rows = NAN;
     assert_int_equal(bd_frechet_distance(&out, p, q), BD_OK);
+    assert_int_equal(bd_frechet_rows(&rows, a, (size_t)n_a, b, (size_t)n_b, d), BD_OK);
+    assert_true(rows == out);
     bd_moments_destroy(p);
     bd_moments_destroy(q);
     return out;

@@ -279,6 +279,13 @@ static void names_carry_their_definition(void **state) {
     assert_string_equal(name, "mse-128");
     assert_int_equal(
         bd_metric_name(name, sizeof name, "ssim", 128, bd_ssim_area_name(BD_SSIM_INTERIOR)), BD_OK);
+    for (int i = 0; i < 2; i++) {
+        bd_ssim_area want = i ? BD_SSIM_FULL : BD_SSIM_INTERIOR, area;
+        assert_int_equal(bd_ssim_area_parse(&area, bd_ssim_area_name(want)), BD_OK);
+        assert_int_equal(area, want);
+    }
+    bd_ssim_area none;
+    assert_int_equal(bd_ssim_area_parse(&none, "fully"), BD_E_ARG);
     assert_string_equal(name, "ssim-128-interior");
     assert_int_equal(bd_metric_name(name, sizeof name, "fcd", 512, "1f3a90bc"), BD_OK);
     assert_string_equal(name, "fcd-512-1f3a90bc");

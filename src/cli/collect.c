@@ -14,7 +14,8 @@ typedef struct {
     const char *runs, *out;
 } collect_options;
 
-static bd_status collect(const collect_options *o, const bd_selected *s) {
+static bd_status collect(const void *options, const bd_selected *s) {
+    const collect_options *o = options;
     char dir[1024];
     const char *profile = o->select.profile ? o->select.profile : "none";
     int n = snprintf(dir, sizeof dir, o->out ? "%s" : "results/%s", o->out ? o->out : profile);
@@ -48,9 +49,5 @@ int bd_cli_collect(int argc, char **argv) {
     char **args;
     int n_args, code = bd_cli_parse(&args, &n_args, &cmd, argc, argv);
     if (code != BD_CLI_GO_ON) return code;
-    bd_selected s;
-    bd_status st = bd_selected_load(&s, &o.select, args, n_args);
-    if (!st) st = collect(&o, &s);
-    bd_selected_clear(&s);
-    return st ? bd_cli_fail(st) : 0;
+    return bd_cli_selected(&o.select, args, n_args, collect, &o);
 }

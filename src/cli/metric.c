@@ -15,20 +15,20 @@
 
 typedef struct {
     const char *metric, *ssim, *classifier;
+    bd_ssim_area area; /* what ssim names */
     int threads;
 } metric_options;
 
 static bd_status pairwise(double *value, char name[96], const metric_options *o,
                           const bd_image_set *a, const bd_image_set *b) {
-    bd_ssim_area area = strcmp(o->ssim, "full") ? BD_SSIM_INTERIOR : BD_SSIM_FULL;
     int ssim = !strcmp(o->metric, "ssim");
     double *each = calloc((size_t)a->n, sizeof *each);
     BD_REQUIRE(each, BD_E_MEMORY, "out of memory for %d images", a->n);
-    bd_status st = ssim ? bd_ssim_each(each, a, b, area) : bd_mse_each(each, a, b);
+    bd_status st = ssim ? bd_ssim_each(each, a, b, o->area) : bd_mse_each(each, a, b);
     if (!st) *value = bd_mean(each, (size_t)a->n);
     free(each);
     if (st) return st;
-    return bd_metric_name(name, 96, o->metric, a->n, ssim ? bd_ssim_area_name(area) : NULL);
+    return bd_metric_name(name, 96, o->metric, a->n, ssim ? bd_ssim_area_name(o->area) : NULL);
 }
 
 /* --- fcd --- */
@@ -42,28 +42,25 @@ static bd_status bytes_of(uint8_t **out, const bd_image_set *s) {
     return BD_OK;
 }
 
-static bd_status moments_of(bd_moments *m, const bd_image_set *s, const bd_features_spec *spec) {
+static bd_status features_of(float **out, const bd_image_set *s, const bd_features_spec *spec) {
     uint8_t *bytes = NULL;
-    float *features = malloc((size_t)s->n * BD_CLASSIFIER_FEATURES * sizeof *features);
-    bd_status st =
-        features ? bytes_of(&bytes, s) : bd_fail(BD_E_MEMORY, "out of memory for features");
-    if (!st) st = bd_features(features, NULL, bytes, s->n, spec);
-    if (!st) st = bd_moments_add(m, features, (size_t)s->n);
+    *out = malloc((size_t)s->n * BD_CLASSIFIER_FEATURES * sizeof **out);
+    BD_REQUIRE(*out, BD_E_MEMORY, "out of memory for features");
+    bd_status st = bytes_of(&bytes, s);
+    if (!st) st = bd_features(*out, NULL, bytes, s->n, spec);
     free(bytes);
-    free(features);
     return st;
 }
 
 static bd_status distance(double *value, const bd_image_set *a, const bd_image_set *b,
                           const bd_features_spec *spec) {
-    bd_moments *ma = NULL, *mb = NULL;
-    bd_status st = bd_moments_create(&ma, BD_CLASSIFIER_FEATURES);
-    if (!st) st = bd_moments_create(&mb, BD_CLASSIFIER_FEATURES);
-    if (!st) st = moments_of(ma, a, spec);
-    if (!st) st = moments_of(mb, b, spec);
-    if (!st) st = bd_frechet_distance(value, ma, mb);
-    bd_moments_destroy(ma);
-    bd_moments_destroy(mb);
+    float *fa = NULL, *fb = NULL;
+    bd_status st = features_of(&fa, a, spec);
+    if (!st) st = features_of(&fb, b, spec);
+    if (!st)
+        st = bd_frechet_rows(value, fa, (size_t)a->n, fb, (size_t)b->n, BD_CLASSIFIER_FEATURES);
+    free(fa);
+    free(fb);
     return st;
 }
 
@@ -137,7 +134,7 @@ int bd_cli_metric(int argc, char **argv) {
     if (strcmp(o.metric, "mse") != 0 && strcmp(o.metric, "ssim") != 0 &&
         strcmp(o.metric, "fcd") != 0)
         return bd_cli_usage("metric", "no metric '%s': mse, ssim or fcd", o.metric);
-    if (strcmp(o.ssim, "interior") != 0 && strcmp(o.ssim, "full") != 0)
+    if (bd_ssim_area_parse(&o.area, o.ssim))
         return bd_cli_usage("metric", "--ssim %s: interior or full", o.ssim);
     bd_status st = measure(&o, args[1], args[2]);
     return st ? bd_cli_fail(st) : 0;

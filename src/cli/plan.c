@@ -135,7 +135,8 @@ static void print_make(const bd_selected *s, const plan_options *o) {
     for (int i = 0; i < s->dag.n_stages; i++) print_rule(s, o, i);
 }
 
-static bd_status print_plan(const plan_options *o, const bd_selected *s) {
+static bd_status print_plan(const void *options, const bd_selected *s) {
+    const plan_options *o = options;
     if (!strcmp(o->format, "make")) {
         print_make(s, o);
         return BD_OK;
@@ -171,9 +172,5 @@ int bd_cli_plan(int argc, char **argv) {
     if (code != BD_CLI_GO_ON) return code;
     if (strcmp(o.format, "text") != 0 && strcmp(o.format, "make") != 0)
         return bd_cli_usage("plan", "--format %s: text or make", o.format);
-    bd_selected s;
-    bd_status st = bd_selected_load(&s, &o.select, args, n_args);
-    if (!st) st = print_plan(&o, &s);
-    bd_selected_clear(&s);
-    return st ? bd_cli_fail(st) : 0;
+    return bd_cli_selected(&o.select, args, n_args, print_plan, &o);
 }

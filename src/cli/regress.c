@@ -33,7 +33,7 @@ static bd_status regress(const char *expected, const char *results) {
 int bd_cli_regress(int argc, char **argv) {
     const char *profile = "mini", *expected = NULL, *results = NULL;
     int all = 0;
-    char expected_path[1024], results_path[1024], profile_path[1024];
+    char expected_path[1024], results_path[1024];
     const bd_opt opts[] = {
         {'p', "profile", BD_OPT_TEXT, "NAME", &profile, 0, 0, "which results and expectations"},
         {0, "all", BD_OPT_FLAG, NULL, &all, 0, 0,
@@ -56,15 +56,14 @@ int bd_cli_regress(int argc, char **argv) {
     if (code != BD_CLI_GO_ON) return code;
     snprintf(expected_path, sizeof expected_path, BD_EXPERIMENTS_DIR "/expected/%s.csv", profile);
     snprintf(results_path, sizeof results_path, "results/%s", profile);
-    snprintf(profile_path, sizeof profile_path, BD_EXPERIMENTS_DIR "/profiles/%s.ini", profile);
-    if (!bd_file_exists(profile_path))
-        return bd_cli_fail(bd_fail(BD_E_MISSING, "%s: there is no such profile; see %s",
-                                   profile_path, BD_EXPERIMENTS_DIR "/profiles"));
+    bd_profile known;
+    bd_status st = bd_profile_load(&known, BD_PROFILES_DIR, profile);
+    if (st) return bd_cli_fail(st);
     if (!expected && !bd_file_exists(expected_path)) {
         bd_log(BD_LOG_INFO, "profile %s: nothing is expected of its numbers (no %s)", profile,
                expected_path);
         return 0;
     }
-    bd_status st = regress(expected ? expected : expected_path, results ? results : results_path);
+    st = regress(expected ? expected : expected_path, results ? results : results_path);
     return st ? bd_cli_fail(st) : 0;
 }

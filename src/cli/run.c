@@ -1,12 +1,7 @@
-#include <string.h>
-
-#include "base/log.h"
 #include "cli/cli.h"
 #include "cli/select.h"
 #include "cli/verbs.h"
-#include "cpu/cpu.h"
 #include "run/folder.h"
-#include "run/runner.h"
 
 typedef struct {
     bd_selection select;
@@ -14,17 +9,11 @@ typedef struct {
     int threads;
 } run_options;
 
-static bd_status run(const run_options *o, const bd_selected *s) {
-    bd_runner r = {
-        .dag = &s->dag, .runs = o->runs, .backend = &bd_backend_cpu, .stop = &bd_cli_stop};
+static bd_status run(const void *options, const bd_selected *s) {
+    const run_options *o = options;
     int only = -1;
     if (o->stage) BD_TRY(bd_dag_find(&only, &s->dag, o->stage));
-    BD_TRY(bd_cli_threads(&r.threads, o->threads));
-    BD_TRY(bd_pool_create(&r.pool, r.threads));
-    bd_status st = bd_runner_run(&r, only);
-    bd_runner_clear(&r);
-    bd_pool_destroy(r.pool);
-    return st;
+    return bd_selected_run(s, o->runs, o->threads, only);
 }
 
 int bd_cli_run(int argc, char **argv) {
@@ -46,9 +35,5 @@ int bd_cli_run(int argc, char **argv) {
     char **args;
     int n_args, code = bd_cli_parse(&args, &n_args, &cmd, argc, argv);
     if (code != BD_CLI_GO_ON) return code;
-    bd_selected s;
-    bd_status st = bd_selected_load(&s, &o.select, args, n_args);
-    if (!st) st = run(&o, &s);
-    bd_selected_clear(&s);
-    return st ? bd_cli_fail(st) : 0;
+    return bd_cli_selected(&o.select, args, n_args, run, &o);
 }

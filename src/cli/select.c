@@ -4,6 +4,8 @@
 
 #include "base/file.h"
 #include "cli/select.h"
+#include "cpu/cpu.h"
+#include "run/runner.h"
 
 static bd_status load_one(bd_selected *out, const bd_selection *s, const char *name,
                           const char *profile) {
@@ -67,4 +69,24 @@ void bd_selected_clear(bd_selected *s) {
     for (int i = 0; i < s->n_files; i++) bd_recipe_file_clear(&s->file[i]);
     free(s->file);
     memset(s, 0, sizeof *s);
+}
+
+bd_status bd_selected_run(const bd_selected *s, const char *runs, int threads, int only) {
+    bd_runner r = {.dag = &s->dag, .runs = runs, .backend = &bd_backend_cpu, .stop = &bd_cli_stop};
+    BD_TRY(bd_cli_threads(&r.threads, threads));
+    BD_TRY(bd_pool_create(&r.pool, r.threads));
+    bd_status st = bd_runner_run(&r, only);
+    bd_runner_clear(&r);
+    bd_pool_destroy(r.pool);
+    return st;
+}
+
+int bd_cli_selected(const bd_selection *s, char **recipes, int n,
+                    bd_status (*act)(const void *options, const bd_selected *s),
+                    const void *options) {
+    bd_selected x;
+    bd_status st = bd_selected_load(&x, s, recipes, n);
+    if (!st) st = act(options, &x);
+    bd_selected_clear(&x);
+    return st ? bd_cli_fail(st) : 0;
 }

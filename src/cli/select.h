@@ -45,4 +45,14 @@ BD_MUST_CHECK bd_status bd_selected_load(bd_selected *out, const bd_selection *s
                                          int n);
 void bd_selected_clear(bd_selected *s);
 
+/* bd_selected_run -- run one stage of the plan and what it needs (only < 0: every stage), on the CPU, until done or
+ * bd_cli_stop. threads: as for bd_cli_threads. */
+BD_MUST_CHECK bd_status bd_selected_run(const bd_selected *s, const char *runs, int threads,
+                                        int only);
+
+/* bd_cli_selected -- the end of a verb: load what is selected, act on it, clean up; the verb's exit code. */
+int bd_cli_selected(const bd_selection *s, char **recipes, int n,
+                    bd_status (*act)(const void *options, const bd_selected *s),
+                    const void *options);
+
 #endif

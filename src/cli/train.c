@@ -1,12 +1,9 @@
 #include <stdio.h>
-#include <string.h>
 
 #include "cli/cli.h"
 #include "cli/select.h"
 #include "cli/verbs.h"
-#include "cpu/cpu.h"
 #include "run/folder.h"
-#include "run/runner.h"
 
 typedef struct {
     bd_selection select;
@@ -26,18 +23,12 @@ static bd_status the_cell(const bd_cell **out, const bd_dag *d) {
     return BD_OK;
 }
 
-static bd_status train(const train_options *o, const bd_selected *s) {
+static bd_status train(const void *options, const bd_selected *s) {
+    const train_options *o = options;
     const bd_cell *cell;
     char dir[1100], model[1200];
-    bd_runner r = {
-        .dag = &s->dag, .runs = o->runs, .backend = &bd_backend_cpu, .stop = &bd_cli_stop};
     BD_TRY(the_cell(&cell, &s->dag));
-    BD_TRY(bd_cli_threads(&r.threads, o->threads));
-    BD_TRY(bd_pool_create(&r.pool, r.threads));
-    bd_status st = bd_runner_run(&r, cell->slot[BD_SLOT_MODEL]);
-    bd_runner_clear(&r);
-    bd_pool_destroy(r.pool);
-    BD_TRY(st);
+    BD_TRY(bd_selected_run(s, o->runs, o->threads, cell->slot[BD_SLOT_MODEL]));
     BD_TRY(bd_stage_path(dir, sizeof dir, o->runs, &s->dag.stage[cell->slot[BD_SLOT_MODEL]], NULL));
     BD_TRY(bd_stage_model_dir(model, sizeof model, dir));
     printf("%s\n", model);
@@ -65,9 +56,5 @@ int bd_cli_train(int argc, char **argv) {
     char **args, *own[] = {fallback};
     int n_args, code = bd_cli_parse(&args, &n_args, &cmd, argc, argv);
     if (code != BD_CLI_GO_ON) return code;
-    bd_selected s;
-    bd_status st = bd_selected_load(&s, &o.select, n_args ? args : own, 1);
-    if (!st) st = train(&o, &s);
-    bd_selected_clear(&s);
-    return st ? bd_cli_fail(st) : 0;
+    return bd_cli_selected(&o.select, n_args ? args : own, 1, train, &o);
 }

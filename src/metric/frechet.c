@@ -234,3 +234,16 @@ done:
     free(cov);
     return st;
 }
+
+bd_status bd_frechet_rows(double *out, const float *a, size_t na, const float *b, size_t nb,
+                          int d) {
+    bd_moments *ma = NULL, *mb = NULL;
+    bd_status st = bd_moments_create(&ma, d);
+    if (!st) st = bd_moments_create(&mb, d);
+    if (!st) st = bd_moments_add(ma, a, na);
+    if (!st) st = bd_moments_add(mb, b, nb);
+    if (!st) st = bd_frechet_distance(out, ma, mb);
+    bd_moments_destroy(ma);
+    bd_moments_destroy(mb);
+    return st;
+}

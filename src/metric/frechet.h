@@ -44,6 +44,12 @@ int bd_moments_dim(const bd_moments *m);
  *   tested   tests/test_frechet.c */
 BD_MUST_CHECK bd_status bd_frechet_distance(double *out, const bd_moments *a, const bd_moments *b);
 
+/* bd_frechet_rows -- the distance of two sets of rows, a [na,d] and b [nb,d].
+ *   errors   as bd_moments_add and bd_frechet_distance
+ *   tested   tests/test_frechet.c */
+BD_MUST_CHECK bd_status bd_frechet_rows(double *out, const float *a, size_t na, const float *b,
+                                        size_t nb, int d);
+
 /* The same in two parts, for many sets against one reference. mean [d], cov [d,d] symmetric. */
 typedef struct bd_frechet bd_frechet;
 

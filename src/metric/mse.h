@@ -37,6 +37,9 @@ BD_MUST_CHECK bd_status bd_ssim_each(double *out, const bd_image_set *a, const b
                                      bd_ssim_area area);
 
 const char *bd_ssim_area_name(bd_ssim_area area); /* "interior", "full" */
+/* bd_ssim_area_parse -- by name.
+ *   errors   BD_E_ARG: neither */
+BD_MUST_CHECK bd_status bd_ssim_area_parse(bd_ssim_area *out, const char *name);
 
 /* bd_mean -- sum in storage order, divided by n; n >= 1. */
 double bd_mean(const double *v, size_t n);

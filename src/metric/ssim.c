@@ -1,6 +1,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "metric/mse.h"
 #include "metric/pair.h"
@@ -129,6 +130,12 @@ static bd_status work_create(ssim_work *k, double **memory, const bd_image_set *
 
 const char *bd_ssim_area_name(bd_ssim_area area) {
     return area == BD_SSIM_FULL ? "full" : "interior";
+}
+
+bd_status bd_ssim_area_parse(bd_ssim_area *out, const char *name) {
+    *out = strcmp(name, "full") ? BD_SSIM_INTERIOR : BD_SSIM_FULL;
+    BD_REQUIRE(!strcmp(name, bd_ssim_area_name(*out)), BD_E_ARG, "ssim %s: interior or full", name);
+    return BD_OK;
 }
 
 bd_status bd_ssim_each(double *out, const bd_image_set *a, const bd_image_set *b,

@@ -139,9 +139,10 @@ static bd_status run_stage(bd_runner *r, int stage) {
     BD_TRY(bd_file_mkdirs(dir));
     BD_TRY(lock_folder(&lock, r, dir));
     bd_status st = BD_OK;
-    if (!bd_stage_done(r->runs, s))
+    if (!bd_stage_done(r->runs, s)) {
         st = bd_file_sweep_temps(dir); /* of a killed run; we have the lock */
-    if (!st && !bd_stage_done(r->runs, s)) st = work(r, stage, dir);
+        if (!st) st = work(r, stage, dir);
+    }
     bd_lock_release(lock);
     return st ? bd_error_prefix(st, "%s", s->name) : BD_OK;
 }

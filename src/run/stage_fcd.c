@@ -24,15 +24,8 @@ static bd_status load(rows *out, const bd_stage_run *x, const char *role) {
 }
 
 static bd_status distance(double *out, const rows *a, const rows *b) {
-    bd_moments *ma = NULL, *mb = NULL;
-    bd_status st = bd_moments_create(&ma, a->d);
-    if (!st) st = bd_moments_create(&mb, b->d);
-    if (!st) st = bd_moments_add(ma, a->data, (size_t)a->n);
-    if (!st) st = bd_moments_add(mb, b->data, (size_t)b->n);
-    if (!st) st = bd_frechet_distance(out, ma, mb);
-    bd_moments_destroy(ma);
-    bd_moments_destroy(mb);
-    return st;
+    BD_REQUIRE(a->d == b->d, BD_E_SHAPE, "features of %d and of %d numbers", a->d, b->d);
+    return bd_frechet_rows(out, a->data, (size_t)a->n, b->data, (size_t)b->n, a->d);
 }
 
 static bd_status add_ratio(bd_stage_run *x, const rows *a, const rows *control, const rows *floor,

@@ -92,9 +92,10 @@ static bd_status score(bd_stage_run *x, job *j) {
                             .u8 = j->samples.pixels};
     bd_image_set target = {
         .n = 1, .h = samples.h, .w = samples.w, .c = samples.c, .f32 = j->target};
-    bd_ssim_area area = strcmp(x->recipe->metric_ssim, "full") ? BD_SSIM_INTERIOR : BD_SSIM_FULL;
+    bd_ssim_area area;
     double level, variance;
     size_t n = (size_t)samples.n;
+    BD_TRY(bd_ssim_area_parse(&area, x->recipe->metric_ssim));
     BD_TRY(bd_mse_each(j->mse, &samples, &target));
     BD_TRY(bd_ssim_each(j->ssim, &samples, &target, area));
     BD_TRY(bd_flat_grey(&level, &variance, j->target, bd_image_size(&target)));

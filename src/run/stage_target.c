@@ -43,10 +43,11 @@ static bd_status write_picture(const char *dir, const char *name, const float *u
 static bd_status make(bd_stage_run *x, float *tau, const bd_dataset *data) {
     int S = data->h, C = data->c;
     char path[1200];
-    bd_ssim_area area = strcmp(x->recipe->metric_ssim, "full") ? BD_SSIM_INTERIOR : BD_SSIM_FULL;
+    bd_ssim_area area;
     bd_reference_scores scores;
     bd_image_set target = {.n = 1, .h = S, .w = S, .c = C, .f32 = tau};
     bd_image_set images = {.n = data->n, .h = S, .w = S, .c = C, .u8 = data->images};
+    BD_TRY(bd_ssim_area_parse(&area, x->recipe->metric_ssim));
     BD_TRY(bd_recipe_target(tau, x->recipe, S, C));
     BD_TRY(bd_image_unit(tau, tau, (size_t)S * (size_t)S * (size_t)C));
     BD_TRY(bd_path_join(path, sizeof path, x->dir, "target.safetensors"));
