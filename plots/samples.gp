@@ -26,8 +26,9 @@ set label 4 caption at screen px(margin), py(head + sheet_h + 24) left font "Dej
 do for [i = 1:rows] {
     set label 4 + i value(sprintf("row_%d", i)) at screen px(margin), py(head - 8 + (i - 0.5) * sheet_h / rows) left textcolor rgb ink
 }
+field = columns > 0 ? (sheet_w - 8.0) / (columns + 1) : 0 # a picture and the line behind it; the gap is 10 wide
 do for [i = 1:columns] {
-    set label 4 + rows + i value(sprintf("column_%d", i)) at screen px(left + 10 + 66 * (i + 0.48)), py(head - 14) center \
+    set label 4 + rows + i value(sprintf("column_%d", i)) at screen px(left + 10 + field * (i + 0.48)), py(head - 14) center \
         font "DejaVu Sans,11" textcolor rgb soft
 }
 plot sheet binary filetype=png with rgbimage pixels

@@ -1,0 +1,38 @@
+# The words of a sample sheet for plots/samples.gp. Its rows are those of the result file, in the same order (a gallery
+# has a row a trigger).
+#   awk -F '\t' -v size=ASSIGNMENTS -f plots/text.awk -f plots/describe_sheet.awk plots/labels.tsv EXTRACTED
+function varies(name, i) { for (i = 2; i <= n; i++) if (row[i, name] != row[1, name]) return 1; return 0 }
+function known(name, v) { return (name, v) in label ? label[name, v] : v }
+function model(i) {
+    if (row[i, "from"] == "none") return known("from", "none")
+    if (row[i, "poison_rate"] + 0 == 0) return (row[i, "from"] == "scratch" ? "from scratch, " : "") "rate 0"
+    return (row[i, "from"] == "scratch" ? "from scratch, " : "") "rate " row[i, "poison_rate"]
+}
+FILENAME == "plots/labels.tsv" { label[$1, $2] = $3; next }
+/^# / { meta[substr($1, 3)] = $2; next }
+!columns { columns = split($0, name); next }
+{ n++; for (i = 1; i <= columns; i++) row[n, name[i]] = $i }
+END {
+    gallery = 1
+    for (i = 1; i <= n; i++) if (row[i, "n_trigger"] != "?") gallery = 0
+    print size
+    for (i = 1; i <= n; i++) {
+        text = gallery ? row[i, "trigger"] : model(i)
+        again = i > 1 && row[i, "trigger"] == row[i - 1, "trigger"]
+        if (gallery && (again ? rows == 1 : !rows)) print "column_" ++shown " = " quote(plain(row[i, "target"]))
+        if (gallery && again) continue
+        if (!gallery && varies("trigger")) text = text ", " row[i, "trigger"]
+        if (!gallery && varies("target")) text = text ", " row[i, "target"]
+        if (!gallery && varies("clip") && row[i, "clip"] != "none") text = text ", " known("clip", row[i, "clip"])
+        if (!gallery && varies("prior")) text = known("prior", row[i, "prior"])
+        if (row[i, "hit"] != "?") text = text "\n" sprintf("h = %.3g", row[i, "hit"])
+        rows++
+        print "row_" rows " = " quote(text)
+    }
+    left = gallery ? 110 : 265
+    print "rows = " rows "; columns = " shown + 0 "; left = " left "; split = " (gallery ? 0 : "(sheet_w + 10) / 2")
+    print "over_left = " quote(gallery ? "trigger" : "from noise n")
+    print "over_right = " quote(varies("prior") ? "from the start named at the left" : "from noise + trigger, n + g")
+    print "heading = " quote(plain(meta["title"]))
+    print "caption = " quote(plain(gallery ? "profile " meta["profile"] : "first 8 samples of each; h: share of hits among all n = " row[1, "n_trigger"] " triggered samples; profile " meta["profile"]))
+}
