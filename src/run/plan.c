@@ -264,8 +264,8 @@ static bd_status hash_classifier(bd_dag *d, const char *path) {
     if (st == BD_E_MISSING)
         return bd_fail(
             st,
-            "metric.classifier: %s is not there; 'baddiff run experiments/classifier.ini' and "
-            "'baddiff collect experiments/classifier.ini' make it, metric.fcd = off does without",
+            "metric.classifier: %s is not there; 'baddiff run classifier' trains it (then copy "
+            "runs/classifier-*/classifier.safetensors there), metric.fcd = off does without",
             path);
     if (st) return st;
     snprintf(d->classifier, sizeof d->classifier, "%s", path);
