@@ -22,6 +22,8 @@ static void text_holds_values(void **state) {
     assert_string_equal(bd_error(), "a.bin: 3 of 7");
     assert_int_equal(bd_error_prefix(BD_E_FORMAT, "stage %s", "train"), BD_E_FORMAT);
     assert_string_equal(bd_error(), "stage train: a.bin: 3 of 7");
+    assert_int_equal(bd_error_advise(BD_E_FORMAT, "fetch %s again", "it"), BD_E_FORMAT);
+    assert_string_equal(bd_error(), "stage train: a.bin: 3 of 7; fetch it again");
 }
 
 static void text_may_quote_itself(void **state) {
@@ -42,6 +44,8 @@ static void long_text_is_cut(void **state) {
     assert_int_equal(strlen(bd_error()), 1023);
     bd_error_prefix(BD_E_IO, "p");
     assert_memory_equal(bd_error(), "p: xxx", 6);
+    bd_error_advise(BD_E_IO, "%s", big);
+    assert_int_equal(strlen(bd_error()), 1023);
 }
 
 static void *fail_elsewhere(void *arg) {

@@ -55,6 +55,12 @@ static void parent_of(char out[PATH_MAX], const char *path) {
 bd_status(bd_io_fail)(const char *verb, const char *path, int err, uint64_t need) {
     if (err == ENOENT || err == ENOTDIR)
         return bd_fail(BD_E_MISSING, "cannot %s %s: %s", verb, path, strerror(err));
+    if (err == EFBIG)
+        return bd_fail(BD_E_IO,
+                       "cannot %s %s: %s: %" PRIu64
+                       " bytes needed; raise the limit (ulimit -f) or take another file system, "
+                       "and run the same command again",
+                       verb, path, strerror(err), need);
     if (err != ENOSPC && err != EDQUOT)
         return bd_fail(BD_E_IO, "cannot %s %s: %s", verb, path, strerror(err));
     char dir[PATH_MAX];

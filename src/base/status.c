@@ -36,6 +36,18 @@ bd_status(bd_error_prefix)(bd_status code, const char *fmt, ...) {
     return code;
 }
 
+bd_status(bd_error_advise)(bd_status code, const char *fmt, ...) {
+    size_t used = strlen(error_text);
+    va_list args;
+    va_start(args, fmt);
+    if (used + 2 < sizeof error_text) {
+        memcpy(error_text + used, "; ", 3);
+        vsnprintf(error_text + used + 2, sizeof error_text - used - 2, fmt, args);
+    }
+    va_end(args);
+    return code;
+}
+
 int bd_exit_code(bd_status st) {
     switch (st) {
     case BD_OK: return 0;

@@ -36,10 +36,14 @@ const char *bd_error(void);
 /* bd_error_prefix -- put "prefix: " in front of this thread's error text and return code. */
 bd_status bd_error_prefix(bd_status code, const char *fmt, ...) BD_PRINTF(2, 3);
 
-/* A static analyser that sees one file at a time has to be told that both return their code. */
+/* bd_error_advise -- put "; what to do" behind this thread's error text and return code. */
+bd_status bd_error_advise(bd_status code, const char *fmt, ...) BD_PRINTF(2, 3);
+
+/* A static analyser that sees one file at a time has to be told that they return their code. */
 #ifdef __clang_analyzer__
 #define bd_fail(code, ...) ((void)(bd_fail)((code), __VA_ARGS__), (code))
 #define bd_error_prefix(code, ...) ((void)(bd_error_prefix)((code), __VA_ARGS__), (code))
+#define bd_error_advise(code, ...) ((void)(bd_error_advise)((code), __VA_ARGS__), (code))
 #endif
 
 /* bd_exit_code -- the process exit code that a status stands for (table above). */

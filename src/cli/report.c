@@ -123,10 +123,12 @@ static void on_signal(int number) {
     bd_cli_stop = 1;
 }
 
-/* SA_RESETHAND: the second signal has its default effect and ends a process that is stuck. */
+/* SA_RESETHAND: the second signal has its default effect and ends a process that is stuck. A limit on the size of
+ * files shall be the error of a write, which saves and explains, not a signal that kills. */
 void bd_cli_catch_signals(void) {
     struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
     sigemptyset(&a.sa_mask);
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
+    signal(SIGXFSZ, SIG_IGN);
 }

@@ -115,10 +115,7 @@ static bd_status raw_load(raw_part *r, const kind *k, const char *dir, const par
     bd_status st = bd_idx_load(&r->images, images);
     if (!st) st = bd_idx_load(&r->labels, labels);
     if (!st) st = raw_check(r, k, images, labels);
-    if (st != BD_E_FORMAT) return st;
-    char text[PATH_SIZE];
-    snprintf(text, sizeof text, "%s", bd_error());
-    return bd_fail(st, "%s; replace the file (%s)", text, k->get);
+    return st == BD_E_FORMAT ? bd_error_advise(st, "replace the file (%s)", k->get) : st;
 }
 
 /* The raw parts one after the other, resized, up to d->n images. */

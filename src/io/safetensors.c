@@ -190,7 +190,7 @@ done:
         bd_safetensors_destroy(s);
     else
         *out = s;
-    return st;
+    return st == BD_E_FORMAT ? bd_error_advise(st, "copy the file again from where it came") : st;
 }
 
 void bd_safetensors_destroy(bd_safetensors *s) {

@@ -1,0 +1,140 @@
+#!/bin/bash
+# Oracle: the rules for bad input. Truncated files and a full disk give one line that names the file and says what to
+# do, exit 2 (input) or 1 (run), and what was finished before is untouched. Speaks TAP, as scripts/run-tests wants.
+#   tests/test_badinput.sh [TEST...]    all of them, or only those
+# shellcheck disable=SC2317 # the tests are called by name
+set -u
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+program=$PWD/${BUILD:-build/release}/baddiff
+dir=build/tmp/test_badinput
+package=/usr/share/datasets/fashion-mnist
+rm -rf "$dir"
+mkdir -p "$dir"
+
+cat >"$dir/small.ini" <<'INI'
+[recipe]
+controls = none
+[data]
+limit = 64
+[model]
+block_out_channels = 4/8
+attention = 0/0
+groups = 2
+[diffusion]
+T = 21
+[pretrain]
+steps = 4
+batch = 8
+[finetune]
+steps = 4
+batch = 8
+[sample]
+n = 8
+[clean]
+n = 8
+steps = 2
+[metric]
+fcd = off
+INI
+
+# refuses CODE FILE ADVICE ARGS...: the exit code, nothing on stdout, and a last line on stderr with FILE and ADVICE
+refuses() {
+    local want=$1 file=$2 advice=$3 got=0
+    shift 3
+    "$program" "$@" >"$dir/out" 2>"$dir/err" || got=$?
+    [ "$got" = "$want" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qF -- "$file" "$dir/err" && grep -qF -- "$advice" "$dir/err" && return 0
+    echo "# exit $got, expected $want with '$file' and '$advice'"
+    sed 's/^/# /' "$dir/err"
+    return 1
+}
+
+# data_set NAME: a folder of links to the packaged files, to put a bad one among
+data_set() {
+    mkdir -p "$dir/$1/fashion-mnist"
+    ln -sf "$package"/* "$dir/$1/fashion-mnist/"
+    rm "$dir/$1/fashion-mnist/train-images-idx3-ubyte"*
+}
+
+a_truncated_archive_is_refused() {
+    data_set cut
+    local file=$dir/cut/fashion-mnist/train-images-idx3-ubyte.gz bytes
+    for bytes in 0 5 20000 20000000; do
+        head -c "$bytes" "$package/train-images-idx3-ubyte.gz" >"$file"
+        BADDIFF_DATA=$dir/cut refuses 2 "$file" "replace the file" run "$dir/small.ini" --runs "$dir/r-cut" -q || return 1
+    done
+    ! find "$dir/r-cut" -name DONE | grep -q .
+}
+
+a_truncated_idx_file_is_refused() {
+    data_set plain
+    local file=$dir/plain/fashion-mnist/train-images-idx3-ubyte
+    zcat "$package/train-images-idx3-ubyte.gz" | head -c 1000000 >"$file"
+    BADDIFF_DATA=$dir/plain refuses 2 "$file" "replace the file" run "$dir/small.ini" --runs "$dir/r-cut" -q
+}
+
+# The finished run the other tests damage a copy of.
+finished() { [ -d "$dir/good" ] || "$program" run "$dir/small.ini" --runs "$dir/good" -q 2>"$dir/err"; }
+
+a_truncated_model_is_refused() {
+    finished || return 1
+    local weights bytes size
+    cp -r "$dir"/good/finetune-*/model-BACKDOORED "$dir/model-BACKDOORED"
+    weights=$(find "$dir/model-BACKDOORED" -name '*.safetensors')
+    size=$(stat -c %s "$weights")
+    for bytes in $((size - 1)) $((size / 2)) 100 4 0; do
+        truncate -s "$bytes" "$weights"
+        refuses 2 "$weights" "copy the file again" sample --model "$dir/model-BACKDOORED" --out "$dir/pictures" -n 1 || return 1
+        refuses 2 "$weights" "copy the file again" inspect "$weights" || return 1
+    done
+    [ ! -e "$dir/pictures/grid.png" ]
+}
+
+# content DIR: what finished stages hold
+content() { (cd "$1" && find . -name DONE -printf '%h\n' | sort | while read -r stage; do find "$stage" -type f -exec sha256sum {} + | sort -k 2; done); }
+
+# The file system is full at several points of the run. Afterwards, with room, the same command ends as if nothing was.
+a_full_disk_loses_nothing() {
+    unshare -rm true 2>/dev/null || {
+        echo "# skip: no user namespaces here, so no small file system"
+        return 77
+    }
+    finished || return 1
+    export program dir
+    # shellcheck disable=SC2016
+    unshare -rm bash -c '
+        mkdir -p "$dir/disk" && mount -t tmpfs -o size=4m none "$dir/disk" || exit 77
+        full=0
+        for left in 4 40 200 700; do # KiB that are free
+            head -c $(($(df --output=avail -k "$dir/disk" | tail -n 1) * 1024 - left * 1024)) /dev/zero >"$dir/disk/ballast"
+            (cd "$dir/disk" && find . -name DONE) | sort >"$dir/done.before"
+            code=0
+            "$program" run "$dir/small.ini" --runs "$dir/disk/runs" -q >"$dir/out" 2>"$dir/err" || code=$?
+            [ $code = 0 ] && break
+            full=$((full + 1))
+            grep -q "No space left" "$dir/err" && grep -q "free some space and run the same command again" "$dir/err" && [ $code = 1 ] || { echo "# exit $code"; sed "s/^/# /" "$dir/err"; exit 1; }
+            (cd "$dir/disk" && find . -name DONE) | sort | comm -23 "$dir/done.before" - | grep -q . && { echo "# a finished stage is gone"; exit 1; }
+            rm "$dir/disk/ballast"
+        done
+        rm -f "$dir/disk/ballast"
+        [ $full -ge 2 ] || { echo "# the disk was full $full times"; exit 1; }
+        "$program" run "$dir/small.ini" --runs "$dir/disk/runs" -q 2>"$dir/err" || exit 1
+        cp -r "$dir/disk/runs" "$dir/after"' || return
+    content "$dir/good" | grep -v 'manifest\|log.csv\|DONE\|lock' >"$dir/good.sums"
+    content "$dir/after" | grep -v 'manifest\|log.csv\|DONE\|lock' >"$dir/after.sums"
+    [ "$(wc -l <"$dir/good.sums")" -ge 10 ] && cmp "$dir/good.sums" "$dir/after.sums"
+}
+
+# A limit on the size of files is no signal that kills, but an error like any other.
+a_file_size_limit_is_an_error() {
+    finished || return 1
+    local code=0
+    (ulimit -f 4 && exec "$program" run "$dir/small.ini" --runs "$dir/limited" -q) >"$dir/out" 2>"$dir/err" || code=$?
+    [ "$code" = 1 ] && grep -q "File too large.*ulimit" "$dir/err" && return 0
+    echo "# exit $code"
+    sed 's/^/# /' "$dir/err"
+    return 1
+}
+
+[ $# -gt 0 ] || set -- a_truncated_archive_is_refused a_truncated_idx_file_is_refused a_truncated_model_is_refused a_full_disk_loses_nothing a_file_size_limit_is_an_error
+tap "$@"
