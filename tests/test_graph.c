@@ -43,9 +43,9 @@ static int vec(bd_graph *g, const char *name, int c) { return bd_graph_param(g, 
                    bd_graph_input(g, "flags", I32, 2, 1, 1, 1), in(g, "coef", 2, 1, 1, 4), \
                    bd_graph_input(g, "key", I32, 2, 1, 1, key_c))                          \
         .x_t
-#define SAMPLER(x, e, coef_type, key_n)                                         \
-    bd_sampler_step(g, x, e, bd_graph_input(g, "coef", coef_type, 1, 1, 1, 16), \
-                    bd_graph_input(g, "key", I32, key_n, 1, 1, 4))
+#define SAMPLER(x, e, coef_type, key_n, history)                                              \
+    bd_sampler_step(g, x, e, bd_graph_input(g, "coef", coef_type, 1, 1, 1, BD_SAMPLER_COEFS), \
+                    bd_graph_input(g, "key", I32, key_n, 1, 1, 4), history)
 
 /* RULE(name, call, words...) */
 #define RULES                                                                                     \
@@ -122,17 +122,21 @@ static int vec(bd_graph *g, const char *name, int c) { return bd_graph_param(g, 
     RULE(batch_trigger, BATCH(BD_TYPE_U8, 6, I32, 4), "batch_build", "trigger", "[1,8,6,3]")      \
     RULE(batch_index, BATCH(BD_TYPE_U8, 8, F32, 4), "batch_build", "index", "n=2")                \
     RULE(batch_key, BATCH(BD_TYPE_U8, 8, I32, 3), "batch_build", "key", "n=2")                    \
-    RULE(sampler_state, SAMPLER(X, in(g, "e", 2, 8, 6, 3), BD_TYPE_F64, 2), "sampler_step", "x",  \
-         "state")                                                                                 \
+    RULE(sampler_state, SAMPLER(X, in(g, "e", 2, 8, 6, 3), BD_TYPE_F64, 2, -1), "sampler_step",   \
+         "x", "state")                                                                            \
     RULE(sampler_e,                                                                               \
-         SAMPLER(bd_graph_state(g, "x", 2, 8, 6, 3), in(g, "e", 2, 8, 6, 1), BD_TYPE_F64, 2),     \
+         SAMPLER(bd_graph_state(g, "x", 2, 8, 6, 3), in(g, "e", 2, 8, 6, 1), BD_TYPE_F64, 2, -1), \
          "sampler_step", "[2,8,6,3]", "[2,8,6,1]")                                                \
     RULE(sampler_coef,                                                                            \
-         SAMPLER(bd_graph_state(g, "x", 2, 8, 6, 3), in(g, "e", 2, 8, 6, 3), F32, 2),             \
+         SAMPLER(bd_graph_state(g, "x", 2, 8, 6, 3), in(g, "e", 2, 8, 6, 3), F32, 2, -1),         \
          "sampler_step", "coef", "f64")                                                           \
     RULE(sampler_key,                                                                             \
-         SAMPLER(bd_graph_state(g, "x", 2, 8, 6, 3), in(g, "e", 2, 8, 6, 3), BD_TYPE_F64, 1),     \
-         "sampler_step", "key", "[2]")
+         SAMPLER(bd_graph_state(g, "x", 2, 8, 6, 3), in(g, "e", 2, 8, 6, 3), BD_TYPE_F64, 1, -1), \
+         "sampler_step", "key", "[2]")                                                            \
+    RULE(sampler_history,                                                                         \
+         SAMPLER(bd_graph_state(g, "x", 2, 8, 6, 3), in(g, "e", 2, 8, 6, 3), BD_TYPE_F64, 2,      \
+                 bd_graph_state(g, "h", 2, 20, 6, 3)),                                            \
+         "sampler_step", "[2,20,6,3]", "1 to 5 times")
 
 #define RULE(name, call, ...) \
     static int rule_##name(bd_graph *g) { return call; }
@@ -237,7 +241,7 @@ static void failures_propagate(void **state) {
                         bd_mse(g, x, none, none),
                         bd_cross_entropy(g, none, none, none, &prob),
                         bd_batch_build(g, none, none, none, none, none, none, none).x_t,
-                        bd_sampler_step(g, none, none, none, none),
+                        bd_sampler_step(g, none, none, none, none, none),
                         bd_graph_param(g, "late", 1, 1, 1, 1)};
     for (size_t i = 0; i < sizeof made / sizeof *made; i++)
         if (made[i] != -1) fail_msg("call %zu after a failure made tensor %d", i, made[i]);

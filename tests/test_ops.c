@@ -176,17 +176,17 @@ static built batch_build(bd_graph *g, const int *p) {
     return (built){{0}, 0, b.x_t};
 }
 
-/* Forward only, four iterations. p: N H W C bits (1 noise, 2 clip x0, 4 clip x') */
+/* Forward only, four iterations. p: N H W C bits (1 noise, 2 clip x0, 4 clip x', 8 three slots of history, 16 x0 is
+ * used nowhere) */
 static built sampler_step(bd_graph *g, const int *p) {
     char step[32];
     snprintf(step, sizeof step, "step:%d", p[4]);
     int x = bd_graph_state(g, "x", p[0], p[1], p[2], p[3]);
     int e = bd_scale(g, x, 0.3f); /* the network: reads the state that the step overwrites */
-    int coef = bd_graph_input(g, step, BD_TYPE_F64, 1, 1, 1, 16);
-    return (built){
-        {0},
-        0,
-        bd_sampler_step(g, x, e, coef, bd_graph_input(g, "key", BD_TYPE_I32, p[0], 1, 1, 4))};
+    int coef = bd_graph_input(g, step, BD_TYPE_F64, 1, 1, 1, BD_SAMPLER_COEFS);
+    int key = bd_graph_input(g, "key", BD_TYPE_I32, p[0], 1, 1, 4);
+    int h = p[4] & 8 ? bd_graph_state(g, "h", p[0], 3 * p[1], p[2], p[3]) : -1;
+    return (built){{0}, 0, bd_sampler_step(g, x, e, coef, key, h)};
 }
 
 /* p: N H W C width */
@@ -317,6 +317,9 @@ static const op_case cases[] = {
     CASE(sampler_step, sampler_step, {1, 8, 8, 3, 2}, 4),
     CASE(sampler_step, sampler_step, {3, 3, 3, 2, 4}, 4),
     CASE(sampler_step, sampler_step, {2, 16, 16, 1, 7}, 4),
+    CASE(sampler_step, sampler_step, {2, 19, 23, 3, 8}, 4),
+    CASE(sampler_step, sampler_step, {1, 5, 7, 1, 15}, 4),
+    CASE(sampler_step, sampler_step, {3, 8, 8, 3, 24}, 4),
     /* N H W C width: a chain of everything */
     CASE(conv2d, unet, {2, 8, 8, 3, 8}, 1000),
     CASE(conv2d, unet, {1, 4, 6, 1, 4}, 400),

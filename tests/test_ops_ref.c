@@ -515,26 +515,35 @@ static void batch_build_by_hand(void **state) {
 static void sampler_step_by_hand(void **state) {
     (void)state;
     double x[] = {1, -4}, e[] = {2, 1}, key[] = {9, 0, 3, 5}, out[2] = {0}, z[2];
-    double coef[16] = {2, -1, 3, 10, 100, 0, 0, 0};
-    bd_node n = {.op = BD_OP_sampler_step};
+    /* x0 = 2 x - e; x' = 3 x + 10 e + 100 x0 */
+    double coef[BD_SAMPLER_COEFS] = {2, -1, 0, 0, 3, 10, 100}, h[] = {7, 8, -5, -6};
+    bd_node n = {.op = BD_OP_sampler_step, .in = {0, 1, 2, 3, -1}, .out = {0, -1}};
     ref_args a = {.node = &n,
-                  .in = {TENSOR(x, 1, 1, 1, 2), TENSOR(e, 1, 1, 1, 2), TENSOR(coef, 1, 1, 1, 16),
-                         TENSOR(key, 1, 1, 1, 4)},
+                  .in = {TENSOR(x, 1, 1, 1, 2), TENSOR(e, 1, 1, 1, 2),
+                         TENSOR(coef, 1, 1, 1, BD_SAMPLER_COEFS), TENSOR(key, 1, 1, 1, 4)},
                   .out = {TENSOR(out, 1, 1, 1, 2)}};
     ref_sampler_step(&a); /* x0 = 0, -9 */
     assert_true(out[0] == 3 + 20 + 0 && out[1] == -12 + 10 - 900);
-    coef[6] = 1; /* x0 = 0, -1 */
+    coef[2] = 1; /* x0 = 0, -1 */
     ref_sampler_step(&a);
     assert_true(out[0] == 23 && out[1] == -102);
-    coef[7] = 1;
+    coef[3] = 1;
     ref_sampler_step(&a);
     assert_true(out[0] == 1 && out[1] == -1);
-    coef[6] = coef[7] = 0;
-    coef[5] = 4;
+    coef[2] = coef[3] = 0;
+    coef[12] = 4;
     ref_normals(z, 2, 9, 7, 3, 5);
     ref_sampler_step(&a);
     const double want[] = {23 + 4 * z[0], -902 + 4 * z[1]};
     assert_true(ref_near("with noise", out, want, 2, 1e-12, false));
+    /* x' = 3 x + h_1; h_0' = x0; h_1' = h_0: all from before the step */
+    n.in[4] = n.out[1] = 4;
+    a.in[4] = a.out[1] = TENSOR(h, 1, 2, 1, 2);
+    coef[5] = coef[6] = coef[12] = 0;
+    coef[8] = coef[4 + 9 + 2] = coef[4 + 18 + 3] = 1;
+    ref_sampler_step(&a);
+    assert_true(out[0] == 3 - 5 && out[1] == -12 - 6);
+    assert_true(h[0] == 0 && h[1] == -9 && h[2] == 7 && h[3] == 8);
 }
 
 /* First update: m/c1 = g, v/c2 = g^2, so p moves by lr * g / (|g| + eps) whatever the betas. */

@@ -76,11 +76,12 @@ static void k_silu_bwd(const bd_vec *v, const size *s) { v->silu_bwd(b[0], b[2],
 static void k_diff(const bd_vec *v, const size *s) {
     v->scaled_diff(b[0], b[2], b[3], 0.3f, all(s));
 }
-static void k_combine2(const bd_vec *v, const size *s) {
-    v->combine(b[0], b[2], 0.3f, b[3], -0.9f, NULL, 0, all(s));
+static void k_linear1(const bd_vec *v, const size *s) {
+    v->linear(b[0], (const float *const[]){b[2]}, (const float[]){0.3f}, 1, all(s));
 }
-static void k_combine3(const bd_vec *v, const size *s) {
-    v->combine(b[0], b[2], 0.3f, b[3], -0.9f, b[4], 0.1f, all(s));
+static void k_linear3(const bd_vec *v, const size *s) {
+    v->linear(b[0], (const float *const[]){b[2], b[3], b[4]}, (const float[]){0.3f, -0.9f, 0.1f}, 3,
+              all(s));
 }
 static void k_clamp(const bd_vec *v, const size *s) {
     memcpy(b[0], b[2], all(s) * sizeof(float));
@@ -159,8 +160,8 @@ static const kernel kernels[] = {
     {"silu", k_silu, all, none},
     {"silu_bwd", k_silu_bwd, all, none},
     {"scaled_diff", k_diff, all, none},
-    {"combine of 2", k_combine2, all, none},
-    {"combine of 3", k_combine3, all, none},
+    {"linear of 1", k_linear1, all, none},
+    {"linear of 3", k_linear3, all, none},
     {"clamp", k_clamp, all, none},
     {"add_channel", k_add_channel, all, none},
     {"sum_hw", k_sum_hw, per_image, none},

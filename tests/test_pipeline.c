@@ -98,7 +98,7 @@ static void sample(uint8_t *images, chain *c, bd_prior_kind kind) {
     bd_sampler_engine *engine;
     bd_sampler_plan plan;
     bd_prior *prior;
-    const bd_sampler_engine_spec es = {&bd_backend_cpu, c->pool, &c->unet, 2};
+    const bd_sampler_engine_spec es = {&bd_backend_cpu, c->pool, &c->unet, 2, 0};
     const bd_sampler_spec ss = {.name = "ddpm"};
     const bd_prior_spec ps = {.kind = kind, .S = S, .C = 1, .trigger = c->trigger};
     ok(bd_sampler_engine_create(&engine, &es));

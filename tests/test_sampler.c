@@ -1,7 +1,8 @@
-/* Oracles: trajectories of diffusers' DDPM and DDIM schedulers on a toy predictor; closed forms of the papers. */
+/* Oracles: trajectories of diffusers' schedulers on a toy predictor; closed forms of the papers; order of convergence. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -34,32 +35,35 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* e = sqrt(1-abar_t) x + 0.1 sin(x) */
-static void toy_predictor(double *e, const double *x, int t) {
-    double s = sqrt(1 - schedule.abar[t]);
-    for (int i = 0; i < POINTS; i++) e[i] = s * x[i] + 0.1 * sin(x[i]);
+/* e = s x + 0.1 sin(x), s = sqrt(1-abar_t), between timesteps by linear interpolation */
+static void toy_predictor(double *e, const double *x, double t) {
+    int i = (int)floor(t), j = i + 1 < schedule.T ? i + 1 : i;
+    double a = sqrt(1 - schedule.abar[i]), b = sqrt(1 - schedule.abar[j]),
+           s = a + (b - a) * (t - i);
+    for (int k = 0; k < POINTS; k++) e[k] = s * x[k] + 0.1 * sin(x[k]);
 }
 
 /* Run a plan from x_T = linspace(-2, 2, 8); draw k has z_j = amplitude * sin(0.7 k + j). */
 static void run(double (*trajectory)[POINTS], const bd_sampler_plan *plan, double amplitude) {
-    double x[POINTS], e[POINTS], z[POINTS];
-    for (int i = 0; i < POINTS; i++) x[i] = -2 + 4.0 * i / (POINTS - 1);
+    double x[POINTS], e[POINTS], z[POINTS], h[BD_SAMPLER_HISTORY * POINTS];
+    for (int i = 0; i < POINTS; i++) x[i] = (-2 + 4.0 * i / (POINTS - 1)) * plan->start_scale;
+    for (int i = 0; i < BD_SAMPLER_HISTORY * POINTS; i++) h[i] = (double)NAN; /* must not be read */
     int draws = 0;
     for (int k = 0; k < plan->n; k++) {
         const double *coef = plan->eval[k].coef;
-        toy_predictor(e, x, (int)plan->eval[k].timestep);
+        toy_predictor(e, x, plan->eval[k].timestep);
         for (int i = 0; i < POINTS; i++) z[i] = amplitude * sin(0.7 * draws + i);
         draws += coef[BD_COEF_Z] != 0;
-        bd_sampler_apply(x, x, e, coef[BD_COEF_Z] != 0 ? z : NULL, POINTS, coef);
+        bd_sampler_apply(x, h, e, coef[BD_COEF_Z] != 0 ? z : NULL, POINTS, coef);
         memcpy(trajectory[k], x, sizeof x);
     }
 }
 
-static double worst_row(const double *got, const json_t *want) {
+static double worst_row(const double *got, double scale, const json_t *want) {
     double worst = 0;
     assert_int_equal(json_array_size(want), POINTS);
     for (int i = 0; i < POINTS; i++) {
-        double d = fabs(got[i] - json_real_value(json_array_get(want, (size_t)i)));
+        double d = fabs(got[i] * scale - json_real_value(json_array_get(want, (size_t)i)));
         if (!(d <= worst)) worst = d; /* a NaN stays */
     }
     return worst;
@@ -75,15 +79,19 @@ static double worst_against_golden(const char *key, const bd_sampler_spec *spec,
     const json_t *timesteps = json_object_get(entry, "timesteps");
     assert_int_equal(json_array_size(timesteps), (size_t)plan.n);
     for (int k = 0; k < plan.n; k++) {
-        json_int_t t = json_integer_value(json_array_get(timesteps, (size_t)k));
-        assert_true(plan.eval[k].timestep == (double)t);
+        double t = json_number_value(json_array_get(timesteps, (size_t)k));
+        assert_true(fabs(plan.eval[k].timestep - t) < 1e-4); /* heun: in float32 */
     }
     run(trajectory, &plan, amplitude);
-    double worst = worst_row(trajectory[plan.n - 1], json_object_get(entry, "final"));
+    double worst = worst_row(trajectory[plan.n - 1], 1, json_object_get(entry, "final"));
     const json_t *states = json_object_get(entry, "trajectory");
     assert_true(json_array_size(states) >= 3);
     for (size_t k = 0; k < json_array_size(states); k++) {
-        double d = worst_row(trajectory[k], json_array_get(states, k));
+        /* heun's states are in units of sigma, of the next call's: relative, so that they compare */
+        const json_t *sigmas = json_object_get(entry, "sigmas");
+        double sigma = sigmas ? json_number_value(json_array_get(sigmas, k + 1)) : 0;
+        double size = sqrt(sigma * sigma + 1);
+        double d = worst_row(trajectory[k], size, json_array_get(states, k)) / size;
         if (!(d <= worst)) worst = d;
     }
     bd_sampler_plan_clear(&plan);
@@ -126,6 +134,34 @@ static void ddim_matches_golden(void **state) {
     }
 }
 
+static void multistep_samplers_match_golden(void **state) {
+    static const struct {
+        const char *key, *name;
+        int order;
+    } all[] = {{"DPMpp_o1", "dpmsolver++", 1},
+               {"DPMpp_o2", "dpmsolver++", 2},
+               {"DPMpp_o3", "dpmsolver++", 3},
+               {"DPM_o1", "dpmsolver", 1},
+               {"DPM_o2", "dpmsolver", 2},
+               {"DPM_o3", "dpmsolver", 3},
+               {"UniPC", "unipc", 2},
+               {"DEIS", "deis", 2},
+               {"PNDM", "pndm", 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        for (int n = 0; n < 2; n++) {
+            char key[64];
+            bd_sampler_spec spec = {
+                .name = all[i].name, .order = all[i].order, .steps = n ? 50 : 10};
+            snprintf(key, sizeof key, "%s_N%d", all[i].key, spec.steps);
+            assert_golden(key, &spec, 0);
+        }
+    assert_golden("PNDM_clipx_N10",
+                  &(bd_sampler_spec){.name = "pndm", .steps = 10, .clip = BD_CLIP_XT}, 0);
+    assert_golden("PNDM_clipx_N50", &(bd_sampler_spec){.name = "pndm", .clip = BD_CLIP_XT}, 0);
+    assert_golden("Heun_scaled_N10", &(bd_sampler_spec){.name = "heun", .steps = 10}, 0);
+}
+
 /* Controls: a wrong setting misses the golden numbers by far more than the tolerance. */
 static void wrong_settings_miss_the_golden(void **state) {
     (void)state;
@@ -137,6 +173,10 @@ static void wrong_settings_miss_the_golden(void **state) {
     assert_true(worst_against_golden("DDIM_clip_N10", &clip_xt, 1) > 1e-3);
     bd_sampler_spec noisy = {.name = "ddim", .steps = 10, .eta = 1};
     assert_true(worst_against_golden("DDIM_noclip_N10", &noisy, 1) > 1e-3);
+    bd_sampler_spec third = {.name = "dpmsolver++", .order = 3, .steps = 50};
+    assert_true(worst_against_golden("DPMpp_o2_N50", &third, 0) > 1e-3);
+    bd_sampler_spec zero = {.name = "unipc", .steps = 50, .final = BD_FINAL_ZERO};
+    assert_true(worst_against_golden("UniPC_N50", &zero, 0) > 1e-3);
 }
 
 /* The coefficients of x and e once x0 is substituted. */
@@ -194,22 +234,90 @@ static void ddim_with_eta_1_is_ddpm(void **state) {
     }
 }
 
-/* With the exact e of a one-point distribution x0 = c, DDIM lands on c whatever the number of steps. */
-static void ddim_is_exact_for_one_image(void **state) {
-    static const int steps[] = {1, 3, 10, 250, 1000};
+/* sqrt(abar) and sqrt(1-abar) where a plan calls the network; heun interpolates sigma. */
+static void scales_at(double *a, double *sd, double t) {
+    int i = (int)floor(t), j = i + 1 < schedule.T ? i + 1 : i;
+    double p = sqrt(1 / schedule.abar[i] - 1), q = sqrt(1 / schedule.abar[j] - 1);
+    double sigma = p + (q - p) * (t - i);
+    *a = 1 / sqrt(sigma * sigma + 1);
+    *sd = sigma * *a;
+}
+
+/* With the exact e of a one-point distribution x0 = c, e and x0 stay what they are along the path, so whatever the
+ * sampler, order, spacing and number of steps: it ends at sqrt(abar) c + sqrt(1-abar) e of its last point. */
+static void assert_exact_for_one_image(const bd_sampler_spec *spec, bool end_at_zero) {
+    const double c = 0.3;
+    bd_sampler_plan plan;
+    assert_int_equal(bd_sampler_plan_create(&plan, spec, &schedule), BD_OK);
+    double x = 1.7 * plan.start_scale, e = 0, h[BD_SAMPLER_HISTORY], a, sd, first = 0;
+    for (int k = 0; k < plan.n; k++) {
+        scales_at(&a, &sd, plan.eval[k].timestep);
+        e = (x - a * c) / sd;
+        if (k == 0) first = e;
+        bd_sampler_apply(&x, h, &e, NULL, 1, plan.eval[k].coef);
+    }
+    scales_at(&a, &sd, 0);
+    double want = end_at_zero ? c : a * c + sd * first;
+    /* rounding of some thousand steps; 1e-9 also covers e, which divides by sd = 0.01 at the end */
+    if (!(fabs(x - want) < 1e-9))
+        fail_msg("%s, order %d, %d steps, %s, %s: %.15g, want %.15g", spec->name, spec->order,
+                 spec->steps, bd_spacing_name(spec->spacing), bd_final_name(spec->final), x, want);
+    bd_sampler_plan_clear(&plan);
+}
+
+static void samplers_are_exact_for_one_image(void **state) {
+    static const int steps[] = {4, 7, 10, 14, 15, 50, 333};
     (void)state;
-    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+    int cases = 0;
+    for (int i = 0; bd_sampler_at(i, NULL); i++)
+        for (int n = 0; n < (int)(sizeof steps / sizeof steps[0]); n++)
+            for (int spacing = 0; spacing < 4; spacing++)
+                for (int order = 0; order <= bd_sampler_max_order(bd_sampler_at(i, NULL)); order++)
+                    for (int zero = 0; zero < 2; zero++) {
+                        bd_sampler_spec spec = {.name = bd_sampler_at(i, NULL),
+                                                .steps = steps[n],
+                                                .order = order,
+                                                .spacing = (bd_spacing)spacing,
+                                                .final = (bd_final)zero};
+                        bool pndm = strcmp(spec.name, "pndm") == 0;
+                        /* the paper's own samples noise; pndm and ddim step by T div N, whatever the spacing */
+                        if (strcmp(spec.name, "ddpm") == 0) continue;
+                        if (pndm && 1000 / steps[n] % 2) continue; /* half a stride is rounded */
+                        if ((pndm || strcmp(spec.name, "ddim") == 0) && spacing > 1) continue;
+                        if (zero && !bd_sampler_max_order(spec.name)) continue;
+                        bool ordered = bd_sampler_max_order(spec.name) > 0;
+                        assert_exact_for_one_image(&spec, zero || (!ordered && !pndm));
+                        cases++;
+                    }
+    assert_true(cases > 700);
+}
+
+/* x' = sqrt(abar_p) x0 + sqrt(1-abar_p) e is one formula, written in e by dpmsolver and deis and in x0 by
+ * dpmsolver++: with x0 clamped they still agree, so the e that belongs to the clamped x0 is right. */
+static void clip_x0_agrees_between_e_and_x0(void **state) {
+    static double one[MAX_STEPS][POINTS], two[MAX_STEPS][POINTS], free_run[MAX_STEPS][POINTS];
+    static const char *const others[] = {"dpmsolver", "deis"};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        bd_sampler_spec spec = {.name = "dpmsolver++", .order = 1, .steps = 20, .clip = BD_CLIP_X0};
         bd_sampler_plan plan;
-        bd_sampler_spec spec = {.name = "ddim", .steps = steps[i]};
         assert_int_equal(bd_sampler_plan_create(&plan, &spec, &schedule), BD_OK);
-        double x = 1.7;
-        for (int k = 0; k < plan.n; k++) {
-            double abar = schedule.abar[(int)plan.eval[k].timestep];
-            double e = (x - sqrt(abar) * 0.3) / sqrt(1 - abar);
-            bd_sampler_apply(&x, &x, &e, NULL, 1, plan.eval[k].coef);
-        }
-        assert_near(x, 0.3, 1e-12); /* the last step returns x0: rounding alone */
+        run(one, &plan, 0);
         bd_sampler_plan_clear(&plan);
+        spec.name = others[i];
+        assert_int_equal(bd_sampler_plan_create(&plan, &spec, &schedule), BD_OK);
+        run(two, &plan, 0);
+        bd_sampler_plan_clear(&plan);
+        spec.clip = BD_CLIP_NONE;
+        assert_int_equal(bd_sampler_plan_create(&plan, &spec, &schedule), BD_OK);
+        run(free_run, &plan, 0);
+        bd_sampler_plan_clear(&plan);
+        double clipped = 0;
+        for (int j = 0; j < POINTS; j++) {
+            assert_near(two[19][j], one[19][j], 1e-10);
+            clipped = fmax(clipped, fabs(free_run[19][j] - two[19][j]));
+        }
+        assert_true(clipped > 0.05); /* the clip did something */
     }
 }
 
@@ -225,9 +333,9 @@ static void clip_xt_clamps_the_finished_step(void **state) {
         int touched = 0;
         for (int k = 0; k < plain.n; k++) {
             for (int j = 0; j < 9; j++) {
-                double x = -2 + 0.5 * j, e = 0.3 * j - 1, z = j % 2 ? 2 : -2, a, b;
-                bd_sampler_apply(&a, &x, &e, &z, 1, plain.eval[k].coef);
-                bd_sampler_apply(&b, &x, &e, &z, 1, clipped.eval[k].coef);
+                double a = -2 + 0.5 * j, b = a, e = 0.3 * j - 1, z = j % 2 ? 2 : -2;
+                bd_sampler_apply(&a, NULL, &e, &z, 1, plain.eval[k].coef);
+                bd_sampler_apply(&b, NULL, &e, &z, 1, clipped.eval[k].coef);
                 assert_true(b == fmin(1, fmax(-1, a)));
                 touched += a != b;
             }
@@ -265,8 +373,10 @@ static void assert_refused(bd_sampler_spec spec, const char *text) {
 static void bad_specs_are_refused_with_a_reason(void **state) {
     (void)state;
     assert_refused((bd_sampler_spec){.name = "dppm"},
-                   "unknown sampler \"dppm\"; known: ddim, ddpm");
-    assert_refused((bd_sampler_spec){.name = NULL}, "known: ddim, ddpm");
+                   "unknown sampler \"dppm\"; known: ddim, ddpm, deis, dpmsolver, dpmsolver++, "
+                   "heun, pndm, unipc");
+    assert_refused((bd_sampler_spec){.name = NULL},
+                   "known: ddim, ddpm, deis, dpmsolver, dpmsolver++, heun, pndm, unipc");
     assert_refused((bd_sampler_spec){.name = "ddpm", .steps = 1001}, "1001 steps");
     assert_refused((bd_sampler_spec){.name = "ddpm", .steps = -1}, "-1 steps");
     assert_refused((bd_sampler_spec){.name = "ddpm", .eta = 0.5}, "only ddim has an eta");
@@ -275,6 +385,19 @@ static void bad_specs_are_refused_with_a_reason(void **state) {
     assert_refused((bd_sampler_spec){.name = "ddim", .eta = 3}, "eta <= 1");
     assert_refused((bd_sampler_spec){.name = "ddpm", .clip = (bd_clip)7}, "clip 7");
     assert_refused((bd_sampler_spec){.name = "ddpm", .variance = (bd_variance)2}, "variance 2");
+    assert_refused((bd_sampler_spec){.name = "ddim", .spacing = (bd_spacing)4}, "spacing 4");
+    assert_refused((bd_sampler_spec){.name = "unipc", .final = (bd_final)-1}, "final -1");
+    assert_refused((bd_sampler_spec){.name = "ddim", .order = 1}, "order 1, but it has none");
+    assert_refused((bd_sampler_spec){.name = "deis", .order = 3}, "order 3, but it has 1 to 2");
+    assert_refused((bd_sampler_spec){.name = "unipc", .order = -1}, "order -1");
+    assert_refused((bd_sampler_spec){.name = "heun", .final = BD_FINAL_ZERO}, "one way to end");
+    assert_refused((bd_sampler_spec){.name = "pndm", .steps = 3}, "at least 4");
+    assert_refused((bd_sampler_spec){.name = "heun", .steps = 1}, "linspace needs at least 2");
+    assert_refused((bd_sampler_spec){.name = "unipc", .steps = 1000, .spacing = BD_SPACING_LEADING},
+                   "at most 999");
+    assert_refused(
+        (bd_sampler_spec){.name = "unipc", .steps = 1000, .spacing = BD_SPACING_TRAILING},
+        "no length");
     bd_clip clip;
     bd_variance variance;
     assert_int_equal(bd_clip_parse(&clip, "x1"), BD_E_ARG);
@@ -302,7 +425,19 @@ static void names_go_there_and_back(void **state) {
         assert_true(strlen(help) > 0);
         previous = name;
     }
-    assert_int_equal(n, 2);
+    assert_int_equal(n, 8);
+    assert_string_equal(bd_sampler_names(),
+                        "ddim, ddpm, deis, dpmsolver, dpmsolver++, heun, pndm, unipc");
+    for (int i = 0; i < 4; i++) {
+        bd_spacing spacing;
+        assert_int_equal(bd_spacing_parse(&spacing, bd_spacing_name((bd_spacing)i)), BD_OK);
+        assert_int_equal(spacing, i);
+    }
+    for (int i = 0; i < 2; i++) {
+        bd_final final;
+        assert_int_equal(bd_final_parse(&final, bd_final_name((bd_final)i)), BD_OK);
+        assert_int_equal(final, i);
+    }
 }
 
 static void assert_label(bd_sampler_spec spec, int T, const char *want) {
@@ -322,6 +457,14 @@ static void labels_say_what_ran(void **state) {
     assert_label((bd_sampler_spec){.name = "ddim"}, 30, "ddim-30"); /* default 50, at most T */
     assert_label((bd_sampler_spec){.name = "ddim", .eta = 0.5, .clip = BD_CLIP_XT}, 200,
                  "ddim-50-eta0.5-clip_xt");
+    assert_label((bd_sampler_spec){.name = "dpmsolver++", .steps = 20}, 1000,
+                 "dpmsolver++-20-order2");
+    assert_label(
+        (bd_sampler_spec){
+            .name = "unipc", .order = 3, .spacing = BD_SPACING_LEADING, .final = BD_FINAL_ZERO},
+        1000, "unipc-50-order3-leading-to_zero");
+    assert_label((bd_sampler_spec){.name = "heun", .spacing = BD_SPACING_LINSPACE}, 1000,
+                 "heun-50");
     assert_int_equal(bd_sampler_label(text, sizeof text, &(bd_sampler_spec){.name = "ddpm"}, 200),
                      BD_E_ARG);
 }
@@ -330,10 +473,12 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ddpm_matches_golden),
         cmocka_unit_test(ddim_matches_golden),
+        cmocka_unit_test(multistep_samplers_match_golden),
         cmocka_unit_test(wrong_settings_miss_the_golden),
         cmocka_unit_test(full_ddpm_is_the_papers_step),
         cmocka_unit_test(ddim_with_eta_1_is_ddpm),
-        cmocka_unit_test(ddim_is_exact_for_one_image),
+        cmocka_unit_test(samplers_are_exact_for_one_image),
+        cmocka_unit_test(clip_x0_agrees_between_e_and_x0),
         cmocka_unit_test(clip_xt_clamps_the_finished_step),
         cmocka_unit_test(noise_is_drawn_only_where_it_belongs),
         cmocka_unit_test(bad_specs_are_refused_with_a_reason),

@@ -29,8 +29,11 @@ typedef struct {
 
 static bd_sampler_engine *engine_of(bd_pool *pool, int tile) {
     bd_sampler_engine *s;
-    bd_sampler_engine_spec spec = {
-        .backend = &bd_backend_cpu, .pool = pool, .unet = &tiny_unet, .tile = tile};
+    bd_sampler_engine_spec spec = {.backend = &bd_backend_cpu,
+                                   .pool = pool,
+                                   .unet = &tiny_unet,
+                                   .tile = tile,
+                                   .history = BD_SAMPLER_HISTORY};
     assert_int_equal(bd_sampler_engine_create(&s, &spec), BD_OK);
     return s;
 }
@@ -117,9 +120,9 @@ static void network_run(network *n, const double *x, double timestep) {
 /* One sample, evaluation by evaluation, all in double but the network. */
 static void plain_sample(double *x, network *n, const bd_sampler_plan *plan, int sample) {
     float noise[PIXELS];
-    double e[PIXELS], z[PIXELS];
+    double e[PIXELS], z[PIXELS], h[BD_SAMPLER_HISTORY * PIXELS] = {0};
     normals(noise, BD_STREAM_PRIOR, sample, 0);
-    for (int i = 0; i < PIXELS; i++) x[i] = noise[i];
+    for (int i = 0; i < PIXELS; i++) x[i] = noise[i] * plan->start_scale;
     for (int k = 0; k < plan->n; k++) {
         network_run(n, x, plan->eval[k].timestep);
         normals(noise, BD_STREAM_SAMPLER, sample, k);
@@ -127,7 +130,7 @@ static void plain_sample(double *x, network *n, const bd_sampler_plan *plan, int
             e[i] = n->out[i];
             z[i] = noise[i];
         }
-        bd_sampler_apply(x, x, e, z, PIXELS, plan->eval[k].coef);
+        bd_sampler_apply(x, h, e, z, PIXELS, plan->eval[k].coef);
     }
 }
 
@@ -139,6 +142,10 @@ static void test_equals_a_plain_interpreter(void **state) {
         {.name = "ddpm", .steps = 6, .clip = BD_CLIP_NONE},
         {.name = "ddpm", .steps = 6, .variance = BD_VARIANCE_FIXED_LARGE, .clip = BD_CLIP_X0},
         {.name = "ddim", .steps = 5, .clip = BD_CLIP_XT},
+        {.name = "dpmsolver++", .steps = 6, .order = 3, .clip = BD_CLIP_X0},
+        {.name = "unipc", .steps = 6, .clip = BD_CLIP_X0, .final = BD_FINAL_ZERO},
+        {.name = "pndm", .steps = 5, .clip = BD_CLIP_XT},
+        {.name = "heun", .steps = 4, .clip = BD_CLIP_X0},
     };
     for (size_t s = 0; s < sizeof specs / sizeof *specs; s++) {
         bd_sampler_plan plan;
@@ -164,7 +171,7 @@ static void test_equals_a_plain_interpreter(void **state) {
 /* A plan that changes nothing: the result is the prior. */
 static bd_sampler_plan still(bd_sampler_eval *eval) {
     *eval = (bd_sampler_eval){.coef = {[BD_COEF_X] = 1}};
-    return (bd_sampler_plan){.n = 1, .eval = eval};
+    return (bd_sampler_plan){.n = 1, .start_scale = 1, .eval = eval};
 }
 
 static bd_status add_sample_number(void *ctx, float *x, int64_t sample) {
@@ -334,6 +341,18 @@ static void test_bad_requests_are_refused(void **state) {
     bd_sampler_engine *s = engine_of(f->pool, 1);
     spec.first = 0;
     assert_int_equal(bd_sample(x, NULL, s, &spec), BD_E_ARG); /* no weights */
+    bd_sampler_engine_destroy(s);
+    bd_sampler_engine_spec short_memory = {
+        .backend = &bd_backend_cpu, .pool = f->pool, .unet = &tiny_unet, .tile = 1, .history = 1};
+    assert_int_equal(bd_sampler_engine_create(&s, &short_memory), BD_OK);
+    assert_int_equal(bd_sampler_engine_load(s, &f->params), BD_OK);
+    bd_sampler_plan plan;
+    bd_sampler_spec unipc = {.name = "unipc", .steps = 3};
+    assert_int_equal(bd_sampler_plan_create(&plan, &unipc, &f->schedule), BD_OK);
+    spec.plan = &plan;
+    assert_int_equal(bd_sample(x, NULL, s, &spec), BD_E_ARG);
+    assert_non_null(strstr(bd_error(), "4 images of history, the engine was made for 1"));
+    bd_sampler_plan_clear(&plan);
     bd_sampler_engine_destroy(s);
     bd_sampler_engine_spec tile3 = {
         .backend = &bd_backend_cpu, .pool = f->pool, .unet = &tiny_unet, .tile = 3};

@@ -27,7 +27,7 @@ typedef struct {
     bd_engine *engine;
     int tile, x_id, t_id, e_id;
     double timestep;
-    double *x, *e, *z; /* [N,C,H,W] */
+    double *x, *e, *z, *h; /* [N,C,H,W]; h [BD_SAMPLER_HISTORY] of them */
 } sampler_case;
 
 /* --- reading --- */
@@ -39,36 +39,70 @@ static bd_status read_text(const char **out, const bd_json *doc, const char *key
 }
 
 static bd_status read_steps(bd_sampler_spec *spec, const bd_json *doc) {
-    int64_t steps = 0, order;
+    int64_t steps = 0, order = 0;
     if (bd_json_has(doc, "steps")) BD_TRY(bd_json_get_int(&steps, doc, "steps", 1, STEPS_MAX));
     spec->steps = (int)steps;
     if (bd_json_has(doc, "eta")) BD_TRY(bd_json_get_double(&spec->eta, doc, "eta"));
-    if (bd_json_has(doc, "order")) BD_TRY(bd_json_get_int(&order, doc, "order", 1, 1));
+    if (bd_json_has(doc, "order")) BD_TRY(bd_json_get_int(&order, doc, "order", 0, 3));
+    spec->order = bd_sampler_max_order(spec->name) ? (int)order : 0;
     return BD_OK;
 }
 
-/* The plan must evaluate the network at the timesteps that the case lists. */
-static bd_status check_timesteps(const bd_sampler_plan *plan, const bd_json *doc) {
-    bd_json list;
-    size_t n;
-    if (!bd_json_has(doc, "timesteps")) return BD_OK;
-    BD_TRY(bd_json_get_array(&list, &n, doc, "timesteps"));
-    BD_REQUIRE(n == (size_t)plan->n, BD_E_FORMAT, "%s: %zu timesteps; the sampler makes %d",
-               doc->file, n, plan->n);
-    for (size_t i = 0; i < n; i++) {
+/* The first timestep of the list that is not the plan's; -1: none, all agree; -2: not as many. Heun's are fractions
+ * that diffusers rounds to float32. */
+static bd_status first_other(int *out, const bd_sampler_plan *plan, const bd_json *list, size_t n) {
+    *out = n == (size_t)plan->n ? -1 : -2;
+    for (size_t i = 0; *out == -1 && i < n; i++) {
         double t;
-        BD_TRY(bd_json_item_double(&t, &list, i));
-        BD_REQUIRE(t == plan->eval[i].timestep, BD_E_FORMAT,
-                   "%s: timesteps[%zu] = %g; the sampler's is %g", doc->file, i, t,
-                   plan->eval[i].timestep);
+        BD_TRY(bd_json_item_double(&t, list, i));
+        if (fabs(t - plan->eval[i].timestep) > 1e-3) *out = (int)i;
     }
     return BD_OK;
 }
 
+/* The plan must evaluate the network at the timesteps that the case lists. A case that does not say how they are
+ * spaced means the spacing that gives them. */
+static bd_status make_plan(sampler_case *c, bd_sampler_spec *spec, const bd_json *doc) {
+    bd_json list;
+    size_t n;
+    if (!bd_json_has(doc, "timesteps")) return bd_sampler_plan_create(&c->plan, spec, &c->schedule);
+    BD_TRY(bd_json_get_array(&list, &n, doc, "timesteps"));
+    bool free_choice = spec->spacing == BD_SPACING_OWN;
+    int other = -1, first = -1;
+    bd_status last = BD_OK;
+    const int asked = (int)spec->spacing, most = free_choice ? BD_SPACING_TRAILING : asked;
+    for (int k = asked; k <= most; k++) {
+        bd_sampler_spec candidate = *spec;
+        candidate.spacing = (bd_spacing)k;
+        bd_sampler_plan_clear(&c->plan);
+        bd_status st = bd_sampler_plan_create(&c->plan, &candidate, &c->schedule);
+        if (st && k == asked) last = st;
+        if (st) continue;
+        BD_TRY(first_other(&other, &c->plan, &list, n));
+        if (other == -1) return BD_OK;
+        if (k == asked) first = other;
+    }
+    BD_TRY(last);
+    BD_REQUIRE(first != -2, BD_E_FORMAT, "%s: %zu timesteps are not those of the sampler's %s",
+               doc->file, n, free_choice ? "spacings" : bd_spacing_name(spec->spacing));
+    return bd_fail(
+        BD_E_FORMAT, "%s: timesteps[%d] is not the sampler's; spacing %s", doc->file, first,
+        free_choice ? "leading, linspace and trailing were tried" : bd_spacing_name(spec->spacing));
+}
+
 static bd_status read_plan(sampler_case *c, const bd_json *doc, const char *dir) {
-    static const char *const keys[] = {"model", "sampler", "order",     "variance_type", "eta",
-                                       "steps", "clip",    "timesteps", "made_with"};
-    const char *key, *model, *clip, *variance;
+    static const char *const keys[] = {"model",
+                                       "sampler",
+                                       "order",
+                                       "eta",
+                                       "steps",
+                                       "variance_type",
+                                       "clip",
+                                       "timesteps",
+                                       "timestep_spacing",
+                                       "made_with",
+                                       "final_sigmas_type"};
+    const char *key, *model, *clip, *text;
     json_t *v;
     char path[PATH_BYTES];
     json_object_foreach((json_t *)(uintptr_t)doc->node, key, v) { /* reads only */
@@ -88,11 +122,14 @@ static bd_status read_plan(sampler_case *c, const bd_json *doc, const char *dir)
     BD_TRY(bd_json_get_string(&spec.name, doc, "sampler"));
     BD_TRY(read_text(&clip, doc, "clip", s->clip_sample ? "x0" : "none"));
     BD_TRY(bd_clip_parse(&spec.clip, clip));
-    BD_TRY(read_text(&variance, doc, "variance_type", s->variance_type));
-    BD_TRY(bd_variance_parse(&spec.variance, variance));
+    BD_TRY(read_text(&text, doc, "variance_type", s->variance_type));
+    BD_TRY(bd_variance_parse(&spec.variance, text));
+    BD_TRY(read_text(&text, doc, "timestep_spacing", "own"));
+    BD_TRY(bd_spacing_parse(&spec.spacing, text));
+    BD_TRY(read_text(&text, doc, "final_sigmas_type", "sigma_min"));
+    BD_TRY(bd_final_parse(&spec.final, text));
     BD_TRY(read_steps(&spec, doc));
-    BD_TRY(bd_sampler_plan_create(&c->plan, &spec, &c->schedule));
-    return check_timesteps(&c->plan, doc);
+    return make_plan(c, &spec, doc);
 }
 
 static bd_status get_tensor(const float **out, const sampler_case *c, const char *path,
@@ -153,8 +190,9 @@ static bd_status build(sampler_case *c, const bd_backend *b, bd_pool *pool) {
     c->x = malloc(bytes);
     c->e = malloc(bytes);
     c->z = malloc(bytes);
-    BD_REQUIRE(c->x && c->e && c->z, BD_E_MEMORY, "parity: no memory for %d images", c->n);
-    for (size_t i = 0; i < (size_t)c->n * c->image; i++) c->x[i] = c->init[i];
+    c->h = calloc(BD_SAMPLER_HISTORY, bytes);
+    BD_REQUIRE(c->x && c->e && c->z && c->h, BD_E_MEMORY, "parity: no memory for %d images", c->n);
+    for (size_t i = 0; i < (size_t)c->n * c->image; i++) c->x[i] = c->init[i] * c->plan.start_scale;
     return BD_OK;
 }
 
@@ -204,7 +242,7 @@ static bd_status sample(sampler_case *c, const bd_backend *b) {
         bool draw = eval->coef[BD_COEF_Z] != 0;
         for (size_t i = 0; draw && i < n; i++) c->z[i] = c->noise[drawn * n + i];
         drawn += draw;
-        bd_sampler_apply(c->x, c->x, c->e, draw ? c->z : NULL, n, eval->coef);
+        bd_sampler_apply(c->x, c->h, c->e, draw ? c->z : NULL, n, eval->coef);
     }
     return BD_OK;
 }
@@ -225,6 +263,7 @@ static void clear(sampler_case *c, const bd_backend *b) {
     free(c->x);
     free(c->e);
     free(c->z);
+    free(c->h);
     if (c->file) bd_safetensors_destroy(c->file);
     bd_sampler_plan_clear(&c->plan);
     bd_schedule_clear(&c->schedule);

@@ -16,8 +16,8 @@
 #include "train/sampling.h"
 
 typedef struct {
-    const char *model, *sampler, *trigger, *clip, *variance, *art, *out;
-    int n, steps, tile, threads;
+    const char *model, *sampler, *trigger, *clip, *variance, *spacing, *final, *art, *out;
+    int n, steps, order, tile, threads;
     double eta;
     uint64_t seed;
 } sample_options;
@@ -56,7 +56,10 @@ static bd_status load_model(job *j, const char *dir) {
 }
 
 static bd_status make_plan(job *j, const sample_options *o) {
-    bd_sampler_spec spec = {.name = o->sampler, .steps = o->steps, .eta = o->eta};
+    bd_sampler_spec spec = {
+        .name = o->sampler, .steps = o->steps, .order = o->order, .eta = o->eta};
+    BD_TRY(bd_spacing_parse(&spec.spacing, o->spacing));
+    BD_TRY(bd_final_parse(&spec.final, o->final));
     BD_TRY(bd_clip_parse(&spec.clip, o->clip));
     BD_TRY(bd_variance_parse(&spec.variance,
                              o->variance ? o->variance : j->model.scheduler.variance_type));
@@ -81,7 +84,8 @@ static bd_status draw(job *j, const sample_options *o) {
     int threads, S = j->model.unet.sample_size, C = j->model.unet.in_channels;
     BD_TRY(bd_cli_threads(&threads, o->threads));
     BD_TRY(bd_pool_create(&j->pool, threads));
-    bd_sampler_engine_spec engine = {&bd_backend_cpu, j->pool, &j->model.unet, o->tile};
+    bd_sampler_engine_spec engine = {&bd_backend_cpu, j->pool, &j->model.unet, o->tile,
+                                     j->plan.history};
     BD_TRY(bd_sampler_engine_create(&j->engine, &engine));
     BD_TRY(bd_sampler_engine_load(j->engine, &j->model.params));
     j->out = (bd_pixels){o->n, S, S, C, malloc((size_t)o->n * (size_t)S * (size_t)S * (size_t)C)};
@@ -136,15 +140,27 @@ static bd_status sample(const sample_options *o) {
 }
 
 int bd_cli_sample(int argc, char **argv) {
-    sample_options o = {.sampler = "ddpm", .clip = "none", .art = "builtin", .n = 16, .tile = 8};
+    sample_options o = {.sampler = "ddpm",
+                        .clip = "none",
+                        .spacing = "own",
+                        .final = "sigma_min",
+                        .art = "builtin",
+                        .n = 16,
+                        .tile = 8};
     const bd_opt opts[] = {
         {'m', "model", BD_OPT_TEXT, "DIR", &o.model, 0, 0, "model folder (diffusers layout)"},
         {'o', "out", BD_OPT_TEXT, "DIR", &o.out, 0, 0,
          "folder for 000000.png ... and grid.png; no PNGs in it"},
         {'n', "n", BD_OPT_INT, "N", &o.n, 1, 10000000, "samples"},
-        {0, "sampler", BD_OPT_TEXT, "NAME", &o.sampler, 0, 0, "ddpm or ddim"},
+        {0, "sampler", BD_OPT_TEXT, "NAME", &o.sampler, 0, 0, bd_sampler_names()},
         {0, "steps", BD_OPT_INT, "K", &o.steps, 0, 100000,
          "network calls; 0 = the sampler's own number"},
+        {0, "order", BD_OPT_INT, "K", &o.order, 0, 3,
+         "dpmsolver, dpmsolver++, unipc: 1 to 3; deis: 1 or 2; 0 = 2"},
+        {0, "spacing", BD_OPT_TEXT, "NAME", &o.spacing, 0, 0,
+         "timesteps: own (the sampler's), leading, linspace or trailing"},
+        {0, "final", BD_OPT_TEXT, "NAME", &o.final, 0, 0,
+         "where samplers with an order end: sigma_min (timestep 0) or zero"},
         {0, "eta", BD_OPT_DOUBLE, "X", &o.eta, 0, 10, "ddim: share of noise"},
         {0, "variance", BD_OPT_TEXT, "NAME", &o.variance, 0, 0,
          "ddpm: fixed_small or fixed_large; without it the model's"},

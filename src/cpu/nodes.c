@@ -330,30 +330,71 @@ static bd_status run_batch_build(const cpu_call *c) {
     return BD_OK;
 }
 
-/* z, the scratch of its transposition, and x0 of one image. */
+/* A block of an image stays in the first-level cache through all rows of the coefficients. */
+enum { STEP_BLOCK = 512, STEP_ROWS = 1 + BD_SAMPLER_HISTORY };
+
+/* z and the scratch of its transposition of one image; x0 and all rows of one block. */
 static size_t workspace_sampler_step(const bd_graph *g, const bd_node *n) {
-    return 3 * image_size(bd_graph_tensor(g, n->in[0])) * sizeof(float);
+    return (2 * image_size(bd_graph_tensor(g, n->in[0])) + (1 + STEP_ROWS) * STEP_BLOCK) *
+           sizeof(float);
+}
+
+/* y = the terms of a row whose coefficient is not 0, in the order of the columns; false when there are none. */
+static bool step_row(const bd_vec *vec, float *y, const double *row, const float *const *column,
+                     size_t n) {
+    const float *x[BD_COLS];
+    float k[BD_COLS];
+    int terms = 0;
+    for (int j = 0; j < BD_COLS; j++) {
+        if (row[j] == 0) continue;
+        x[terms] = column[j];
+        k[terms++] = (float)row[j];
+    }
+    if (terms) vec->linear(y, x, k, terms, n);
+    return terms > 0;
+}
+
+/* One block: image[0] is x, image[1 + k] is h_k; column[] the terms of a row, X0 not yet among them. */
+static void step_block(const bd_vec *vec, float *const *image, const float **column,
+                       const double *coef, float *scratch, size_t n) {
+    bool changed[STEP_ROWS], uses_x0 = false;
+    const double *rows = coef + BD_COEF_ROWS;
+    for (int r = 0; r < STEP_ROWS; r++) uses_x0 |= rows[r * BD_COLS + BD_COL_X0] != 0;
+    if (uses_x0) {
+        vec->linear(scratch, (const float *const[]){column[BD_COL_X], column[BD_COL_E]},
+                    (const float[]){(float)coef[BD_COEF_X0_X], (float)coef[BD_COEF_X0_E]}, 2, n);
+        if (coef[BD_COEF_CLIP_X0] != 0) vec->clamp(scratch, -1, 1, n);
+    }
+    column[BD_COL_X0] = scratch;
+    float *y = scratch + STEP_BLOCK;
+    for (int r = 0; r < STEP_ROWS; r++)
+        changed[r] = step_row(vec, y + r * STEP_BLOCK, rows + r * BD_COLS, column, n);
+    if (changed[0] && coef[BD_COEF_CLIP_X] != 0) vec->clamp(y, -1, 1, n);
+    for (int r = 0; r < STEP_ROWS; r++)
+        if (changed[r]) memcpy(image[r], y + r * STEP_BLOCK, n * sizeof *y);
 }
 
 static bd_status run_sampler_step(const cpu_call *c) {
     const bd_tensor *t = in(c, 0);
-    size_t m = image_size(t);
-    const double *k = in_data(c, 2);
+    size_t m = image_size(t), slots = c->n->in[4] < 0 ? 0 : image_size(in(c, 4)) / m;
+    const double *coef = in_data(c, 2);
     const int32_t *key = in_data(c, 3);
-    float *z = c->workspace, *x0 = z + 2 * m;
-    for (int i = 0; i < t->dim[0]; i++) {
-        float *x = (float *)in_data(c, 0) + (size_t)i * m,
-              *y = (float *)out_data(c, 0) + (size_t)i * m;
-        const float *e = (float *)in_data(c, 1) + (size_t)i * m;
-        c->vec->combine(x0, x, (float)k[0], e, (float)k[1], NULL, 0, m);
-        if (k[6] != 0) c->vec->clamp(x0, -1, 1, m);
-        c->vec->combine(y, x, (float)k[2], e, (float)k[3], x0, (float)k[4], m);
-        if (k[5] != 0) {
+    float *z = c->workspace, *scratch = z + 2 * m;
+    for (size_t i = 0; i < (size_t)t->dim[0]; i++) {
+        if (coef[BD_COEF_Z] != 0)
             bd_rng_normal_nhwc(z, t->dim[1], t->dim[2], t->dim[3],
                                noise_key(key + 4 * i, BD_STREAM_SAMPLER), z + m);
-            c->vec->combine(y, y, 1, z, (float)k[5], NULL, 0, m);
+        for (size_t at = 0; at < m; at += STEP_BLOCK) {
+            float *image[STEP_ROWS] = {(float *)in_data(c, 0) + i * m + at};
+            const float *column[BD_COLS] = {[BD_COL_X] = image[0],
+                                            [BD_COL_E] = (float *)in_data(c, 1) + i * m + at,
+                                            [BD_COL_Z] = z + at};
+            for (size_t k = 0; k < slots; k++)
+                column[BD_COL_H + k] = image[1 + k] =
+                    (float *)in_data(c, 4) + (i * slots + k) * m + at;
+            step_block(c->vec, image, column, coef, scratch,
+                       m - at < STEP_BLOCK ? m - at : STEP_BLOCK);
         }
-        if (k[7] != 0) c->vec->clamp(y, -1, 1, m);
     }
     return BD_OK;
 }

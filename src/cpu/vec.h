@@ -56,8 +56,8 @@ typedef struct {
     double (*sum_sq_diff)(const float *a, const float *b, size_t n); /* sum (a-b)^2 */
     double (*sum_sq)(const float *a, size_t n);
     void (*scaled_diff)(float *y, const float *a, const float *b, float k, size_t n); /* k (a-b) */
-    void (*combine)(float *y, const float *a, float ka, const float *b, float kb, const float *c,
-                    float kc, size_t n); /* ka a + kb b + kc c; c may be NULL */
+    /* y = sum over `terms` >= 1 of k[j] x[j], one multiply-add after the other; y is none of the x */
+    void (*linear)(float *y, const float *const *x, const float *k, int terms, size_t n);
     void (*clamp)(float *y, float lo, float hi, size_t n);
 
     /* p, m, v updated in place; see bd_adam */

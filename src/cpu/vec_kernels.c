@@ -54,12 +54,13 @@ static void scaled_diff(float *y, const float *a, const float *b, float k, size_
     for (size_t i = 0; i < n; i++) y[i] = k * (a[i] - b[i]);
 }
 
-static void combine(float *y, const float *a, float ka, const float *b, float kb, const float *c,
-                    float kc, size_t n) {
-    if (c)
-        for (size_t i = 0; i < n; i++) y[i] = fma_(kc, c[i], fma_(kb, b[i], ka * a[i]));
-    else
-        for (size_t i = 0; i < n; i++) y[i] = fma_(kb, b[i], ka * a[i]);
+static void linear(float *restrict y, const float *const *x, const float *k, int terms, size_t n) {
+    for (size_t i = 0; i < n; i++) y[i] = k[0] * x[0][i];
+    for (int j = 1; j < terms; j++) {
+        const float *a = x[j];
+        const float c = k[j];
+        for (size_t i = 0; i < n; i++) y[i] = fma_(c, a[i], y[i]);
+    }
 }
 
 static void clamp(float *y, float lo, float hi, size_t n) {
@@ -506,7 +507,7 @@ const bd_vec JOIN(bd_vec_, BD_ISA) = {
     .sum_sq_diff = sum_sq_diff,
     .sum_sq = sum_sq,
     .scaled_diff = scaled_diff,
-    .combine = combine,
+    .linear = linear,
     .clamp = clamp,
     .adam = adam,
 };

@@ -1,6 +1,7 @@
 #include "diffusion/sampler.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +11,15 @@
 typedef struct {
     const char *name;
     int default_steps; /* 0 = T */
+    int max_order;     /* 0 = no order */
+    bd_spacing spacing;
     const char *help;
     bd_status (*plan)(bd_sampler_plan *, const bd_sampler_spec *, const bd_schedule *);
 } sampler;
 
 static const sampler samplers[] = {
-#define BD_SAMPLER(name, default_steps, help) {#name, default_steps, help, bd_sampler_plan_##name},
+#define BD_SAMPLER(id, name, default_steps, max_order, spacing, help) \
+    {name, default_steps, max_order, BD_SPACING_##spacing, help, bd_sampler_plan_##id},
 #include "diffusion/samplers.def"
 #undef BD_SAMPLER
 };
@@ -29,6 +33,18 @@ static const char *const clip_names[] = {
 static const char *const variance_names[] = {
     [BD_VARIANCE_FIXED_SMALL] = "fixed_small",
     [BD_VARIANCE_FIXED_LARGE] = "fixed_large",
+};
+
+static const char *const spacing_names[] = {
+    [BD_SPACING_OWN] = "own",
+    [BD_SPACING_LEADING] = "leading",
+    [BD_SPACING_LINSPACE] = "linspace",
+    [BD_SPACING_TRAILING] = "trailing",
+};
+
+static const char *const final_names[] = {
+    [BD_FINAL_SIGMA_MIN] = "sigma_min",
+    [BD_FINAL_ZERO] = "zero",
 };
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
@@ -68,9 +84,36 @@ bd_status bd_variance_parse(bd_variance *out, const char *text) {
     return BD_OK;
 }
 
+bd_status bd_spacing_parse(bd_spacing *out, const char *text) {
+    int i = 0;
+    BD_TRY(parse(&i, "spacing", text, spacing_names, COUNT(spacing_names)));
+    *out = (bd_spacing)i;
+    return BD_OK;
+}
+
+bd_status bd_final_parse(bd_final *out, const char *text) {
+    int i = 0;
+    BD_TRY(parse(&i, "final", text, final_names, COUNT(final_names)));
+    *out = (bd_final)i;
+    return BD_OK;
+}
+
 const char *bd_clip_name(bd_clip c) { return clip_names[c]; }
 
 const char *bd_variance_name(bd_variance v) { return variance_names[v]; }
+
+const char *bd_spacing_name(bd_spacing v) { return spacing_names[v]; }
+
+const char *bd_final_name(bd_final v) { return final_names[v]; }
+
+const char *bd_sampler_names(void) {
+#define BD_SAMPLER(id, name, default_steps, max_order, spacing, help) ", " name
+    static const char names[] =
+#include "diffusion/samplers.def"
+        ;
+#undef BD_SAMPLER
+    return names + 2;
+}
 
 const char *bd_sampler_at(int i, const char **help) {
     if (i < 0 || i >= COUNT(samplers)) return NULL;
@@ -87,7 +130,46 @@ static bd_status find(const sampler **out, const char *name) {
     return BD_OK;
 }
 
-/* Find the sampler, fill in its default number of steps, check the rest. */
+int bd_sampler_max_order(const char *name) {
+    for (int k = 0; k < COUNT(samplers); k++)
+        if (strcmp(samplers[k].name, name) == 0) return samplers[k].max_order;
+    return 0;
+}
+
+/* Are the enums of a spec among their names? */
+static bd_status check_enums(const bd_sampler_spec *spec) {
+    const struct {
+        const char *what;
+        int value, count;
+    } all[] = {{"clip", (int)spec->clip, COUNT(clip_names)},
+               {"variance", (int)spec->variance, COUNT(variance_names)},
+               {"spacing", (int)spec->spacing, COUNT(spacing_names)},
+               {"final", (int)spec->final, COUNT(final_names)}};
+    for (int i = 0; i < COUNT(all); i++)
+        BD_REQUIRE(all[i].value >= 0 && all[i].value < all[i].count, BD_E_ARG,
+                   "sampler %s: %s %d is not one of bd_%s", spec->name, all[i].what, all[i].value,
+                   all[i].what);
+    return BD_OK;
+}
+
+/* Settings that a sampler has not. */
+static bd_status check_settings(const bd_sampler_spec *spec, const sampler *kind) {
+    BD_REQUIRE(isfinite(spec->eta) && spec->eta >= 0, BD_E_ARG,
+               "sampler %s: eta = %g, but it has to be a number >= 0", spec->name, spec->eta);
+    BD_REQUIRE(spec->eta == 0 || strcmp(spec->name, "ddim") == 0, BD_E_ARG,
+               "sampler %s: eta = %g, but only ddim has an eta; set it to 0", spec->name,
+               spec->eta);
+    BD_REQUIRE(spec->order >= 0 && spec->order <= kind->max_order, BD_E_ARG,
+               kind->max_order ? "sampler %s: order %d, but it has 1 to %d; 0 takes 2"
+                               : "sampler %s: order %d, but it has none; set it to %d",
+               spec->name, spec->order, kind->max_order);
+    BD_REQUIRE(spec->final == BD_FINAL_SIGMA_MIN || kind->max_order, BD_E_ARG,
+               "sampler %s: final zero, but it has one way to end; set it to sigma_min",
+               spec->name);
+    return BD_OK;
+}
+
+/* Find the sampler, fill in what is left to it, check the rest. */
 static bd_status resolve(const sampler **kind, bd_sampler_spec *full, const bd_sampler_spec *spec,
                          int T) {
     BD_TRY(find(kind, spec->name));
@@ -98,24 +180,40 @@ static bd_status resolve(const sampler **kind, bd_sampler_spec *full, const bd_s
     }
     BD_REQUIRE(full->steps >= 1 && full->steps <= T, BD_E_ARG,
                "sampler %s: %d steps, but the schedule allows 1 to %d", spec->name, spec->steps, T);
-    BD_REQUIRE((unsigned)spec->clip < (unsigned)COUNT(clip_names), BD_E_ARG,
-               "sampler %s: clip %d is not one of bd_clip", spec->name, (int)spec->clip);
-    BD_REQUIRE((unsigned)spec->variance < (unsigned)COUNT(variance_names), BD_E_ARG,
-               "sampler %s: variance %d is not one of bd_variance", spec->name,
-               (int)spec->variance);
-    BD_REQUIRE(isfinite(spec->eta) && spec->eta >= 0, BD_E_ARG,
-               "sampler %s: eta = %g, but it has to be a number >= 0", spec->name, spec->eta);
-    BD_REQUIRE(spec->eta == 0 || strcmp(spec->name, "ddim") == 0, BD_E_ARG,
-               "sampler %s: eta = %g, but only ddim has an eta; set it to 0", spec->name,
-               spec->eta);
+    BD_TRY(check_enums(spec));
+    BD_TRY(check_settings(spec, *kind));
+    if (full->order == 0 && (*kind)->max_order) full->order = 2;
+    if (full->spacing == BD_SPACING_OWN) full->spacing = (*kind)->spacing;
     return BD_OK;
 }
 
-bd_status bd_sampler_plan_alloc(bd_sampler_plan *plan, int n) {
+bd_status bd_sampler_plan_alloc(bd_sampler_plan *plan, int n, int history) {
     plan->eval = calloc((size_t)n, sizeof *plan->eval);
     BD_REQUIRE(plan->eval, BD_E_MEMORY, "sampler: no memory for %d network evaluations", n);
     plan->n = n;
+    plan->history = history;
+    plan->start_scale = 1;
     return BD_OK;
+}
+
+double *bd_sampler_row(bd_sampler_eval *eval, int slot) {
+    return eval->coef + BD_COEF_ROWS + (size_t)(1 + slot) * BD_COLS;
+}
+
+void bd_sampler_x0(bd_sampler_eval *eval, double a, double s, bd_clip clip) {
+    eval->coef[BD_COEF_X0_X] = 1 / a;
+    eval->coef[BD_COEF_X0_E] = -s / a;
+    eval->coef[BD_COEF_CLIP_X0] = clip == BD_CLIP_X0;
+    eval->coef[BD_COEF_CLIP_X] = clip == BD_CLIP_XT;
+}
+
+void bd_sampler_put_e(double *row, double k, double a, double s, bd_clip clip) {
+    if (clip != BD_CLIP_X0) {
+        row[BD_COL_E] += k;
+        return;
+    }
+    row[BD_COL_X] += k / s;
+    row[BD_COL_X0] -= k * a / s;
 }
 
 bd_status bd_sampler_plan_create(bd_sampler_plan *plan, const bd_sampler_spec *spec,
@@ -136,28 +234,57 @@ void bd_sampler_plan_clear(bd_sampler_plan *plan) {
 
 static double clamp1(double v) { return v < -1 ? -1 : v > 1 ? 1 : v; }
 
-void bd_sampler_apply(double *y, const double *x, const double *e, const double *z, size_t n,
+/* The sum of a row; *any: does it have a term at all? */
+static double row_sum(bool *any, const double *row, const double *term) {
+    double sum = 0;
+    *any = false;
+    for (int j = 0; j < BD_COLS; j++) {
+        if (row[j] == 0) continue;
+        sum += row[j] * term[j];
+        *any = true;
+    }
+    return sum;
+}
+
+void bd_sampler_apply(double *x, double *h, const double *e, const double *z, size_t n,
                       const double coef[BD_SAMPLER_COEFS]) {
+    const double *rows = coef + BD_COEF_ROWS;
     for (size_t i = 0; i < n; i++) {
         double x0 = coef[BD_COEF_X0_X] * x[i] + coef[BD_COEF_X0_E] * e[i];
         if (coef[BD_COEF_CLIP_X0] != 0) x0 = clamp1(x0);
-        double next = coef[BD_COEF_X] * x[i] + coef[BD_COEF_E] * e[i] + coef[BD_COEF_X0] * x0;
-        if (coef[BD_COEF_Z] != 0) next += coef[BD_COEF_Z] * z[i];
-        y[i] = coef[BD_COEF_CLIP_X] != 0 ? clamp1(next) : next;
+        double term[BD_COLS] = {x[i], e[i], x0}, next[1 + BD_SAMPLER_HISTORY];
+        bool any[1 + BD_SAMPLER_HISTORY];
+        for (int k = 0; h && k < BD_SAMPLER_HISTORY; k++) term[BD_COL_H + k] = h[(size_t)k * n + i];
+        if (z) term[BD_COL_Z] = z[i];
+        for (int r = 0; r <= BD_SAMPLER_HISTORY; r++)
+            next[r] = row_sum(&any[r], rows + (size_t)r * BD_COLS, term);
+        x[i] = coef[BD_COEF_CLIP_X] != 0 ? clamp1(next[0]) : next[0];
+        for (int k = 0; k < BD_SAMPLER_HISTORY; k++)
+            if (any[1 + k]) h[(size_t)k * n + i] = next[1 + k];
     }
 }
 
 bd_status bd_sampler_label(char *out, size_t size, const bd_sampler_spec *spec, int T) {
     const sampler *kind = NULL;
     bd_sampler_spec full;
-    char eta[32] = "";
+    char eta[32] = "", order[32] = "", part[5][32];
     BD_TRY(resolve(&kind, &full, spec, T));
     if (full.eta > 0) snprintf(eta, sizeof eta, "-eta%g", full.eta);
-    int n = snprintf(out, size, "%s-%d%s%s%s%s%s", full.name, full.steps,
-                     strcmp(full.name, "ddpm") == 0 ? "-" : "",
-                     strcmp(full.name, "ddpm") == 0 ? variance_names[full.variance] : "", eta,
-                     full.clip == BD_CLIP_NONE ? "" : "-clip_",
-                     full.clip == BD_CLIP_NONE ? "" : clip_names[full.clip]);
+    if (full.order > 0) snprintf(order, sizeof order, "-order%d", full.order);
+    bool ddpm = strcmp(full.name, "ddpm") == 0;
+    const struct {
+        bool shown;
+        const char *text;
+    } parts[] = {{ddpm, variance_names[full.variance]},
+                 {full.spacing != kind->spacing, spacing_names[full.spacing]},
+                 {full.final == BD_FINAL_ZERO, "to_zero"},
+                 {full.clip == BD_CLIP_X0, "clip_x0"},
+                 {full.clip == BD_CLIP_XT, "clip_xt"}};
+    for (int i = 0; i < COUNT(parts); i++)
+        snprintf(part[i], sizeof part[i], "%s%s", parts[i].shown ? "-" : "",
+                 parts[i].shown ? parts[i].text : "");
+    int n = snprintf(out, size, "%s-%d%s%s%s%s%s%s%s", full.name, full.steps, part[0], order, eta,
+                     part[1], part[2], part[3], part[4]);
     BD_REQUIRE(n >= 0 && (size_t)n < size, BD_E_ARG,
                "sampler label: %d characters do not fit into %zu", n, size);
     return BD_OK;

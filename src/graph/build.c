@@ -289,17 +289,23 @@ bd_batch_out bd_batch_build(bd_graph *g, int images, int trigger, int target, in
     return (bd_batch_out){x, y};
 }
 
-int bd_sampler_step(bd_graph *g, int x, int e, int coef, int key) {
-    INPUTS(x, e, coef, key);
-    FLOATS("sampler_step", x, e);
-    const bd_tensor *X = at(g, x), *K = at(g, coef);
+int bd_sampler_step(bd_graph *g, int x, int e, int coef, int key, int h) {
+    INPUTS(x, e, coef, key, h < 0 ? x : h); /* h = -1: no history */
+    FLOATS("sampler_step", x, e, h < 0 ? x : h);
+    const bd_tensor *X = at(g, x), *K = at(g, coef), *H = at(g, h < 0 ? x : h);
     SHAPE(X->kind == BD_TENSOR_STATE, "sampler_step", "x (%s) must be a state tensor", X->name);
+    int slots = H->dim[1] / X->dim[1];
+    SHAPE(H->kind == BD_TENSOR_STATE && H->dim[0] == X->dim[0] && H->dim[2] == X->dim[2] &&
+              H->dim[3] == X->dim[3] && H->dim[1] == slots * X->dim[1] && slots >= 1 &&
+              slots <= BD_SAMPLER_HISTORY,
+          "sampler_step", "history " DIMS " must be a state of 1 to %d times x " DIMS, DIM_ARGS(H),
+          BD_SAMPLER_HISTORY, DIM_ARGS(X));
     SHAPE(same_dims(X, at(g, e)), "sampler_step", "x " DIMS " and e " DIMS " differ", DIM_ARGS(X),
           DIM_ARGS(at(g, e)));
-    SHAPE(is_vector(K, 16) && K->type == BD_TYPE_F64, "sampler_step",
-          "coef must be f64 [1,1,1,16]");
+    SHAPE(is_vector(K, BD_SAMPLER_COEFS) && K->type == BD_TYPE_F64, "sampler_step",
+          "coef must be f64 [1,1,1,%d]", BD_SAMPLER_COEFS);
     SHAPE(is_per_image(at(g, key), X->dim[0], 4, BD_TYPE_I32), "sampler_step",
           "key must be i32 [%d]x4", X->dim[0]);
-    bd_node node = bd_node_make(BD_OP_sampler_step, BD_LIST(x, e, coef, key), BD_LIST(x));
+    bd_node node = bd_node_make(BD_OP_sampler_step, BD_LIST(x, e, coef, key, h), BD_LIST(x, h));
     return emit(g, &node);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "graph/sampler_step.h"
 
 typedef enum {
 #define BD_OP(name, n_in, n_out, scope) BD_OP_##name,
@@ -131,7 +132,8 @@ typedef struct {
 } bd_batch_out;
 bd_batch_out bd_batch_build(bd_graph *g, int images, int trigger, int target, int index, int flags,
                             int coef, int key);
-int bd_sampler_step(bd_graph *g, int x, int e, int coef, int key); /* writes back into state x */
+/* x and h (-1: no history) are states and written back into; coef as graph/sampler_step.h */
+int bd_sampler_step(bd_graph *g, int x, int e, int coef, int key, int h);
 
 /* bd_graph_backward -- append the gradient of sum_n weight[n]*loss[n] for every PARAM (and, when not NULL, for the
  * n_wrt tensors wrt[], whose gradient ids go to grad_of_wrt[] as kept ACT tensors). loss must come from bd_mse or

@@ -16,7 +16,7 @@ enum { NETWORKS_MAX = 32 };
 /* One graph that was measured: which network, for what, in which tile. */
 typedef struct {
     bd_unet_config unet;
-    int tile;
+    int tile, history; /* slots of the sampler */
     bool training;
     double flops, memory, params;
 } network;
@@ -54,7 +54,8 @@ static bd_status build(bd_graph **out, const network *n) {
         int x = bd_graph_state(g, "x", n->tile, S, S, C);
         int coef = bd_graph_input(g, "coef", BD_TYPE_F64, 1, 1, 1, BD_SAMPLER_COEFS);
         int key = bd_graph_input(g, "key", BD_TYPE_I32, n->tile, 1, 1, 4);
-        bd_sampler_step(g, x, bd_unet_build(g, &n->unet, x, t), coef, key);
+        int h = n->history ? bd_graph_state(g, "history", n->tile, n->history * S, S, C) : -1;
+        bd_sampler_step(g, x, bd_unet_build(g, &n->unet, x, t), coef, key, h);
         st = bd_graph_status(g);
     }
     if (st) {
@@ -86,15 +87,16 @@ static bd_status measure(network *n, const networks *all) {
 }
 
 static bd_status find_network(const network **out, networks *all, const bd_unet_config *unet,
-                              int tile, bool training) {
+                              int tile, int history, bool training) {
     for (int i = 0; i < all->n; i++) {
         *out = &all->at[i];
-        if ((*out)->tile == tile && (*out)->training == training && same_unet(&(*out)->unet, unet))
+        if ((*out)->tile == tile && (*out)->history == history && (*out)->training == training &&
+            same_unet(&(*out)->unet, unet))
             return BD_OK;
     }
     if (all->n == NETWORKS_MAX) all->n--; /* forget the last one rather than give up */
     network *n = &all->at[all->n];
-    *n = (network){.unet = *unet, .tile = tile, .training = training};
+    *n = (network){.unet = *unet, .tile = tile, .history = history, .training = training};
     BD_TRY(measure(n, all));
     all->n++;
     *out = n;
@@ -137,7 +139,7 @@ static bd_status training_cost(bd_cost *c, const bd_dag *d, int stage, networks 
     if (images < 1) return BD_OK;
     BD_TRY(bd_stage_unet(&unet, d, stage));
     BD_TRY(bd_loop_shape_init(&shape, &o, images));
-    BD_TRY(find_network(&n, all, &unet, o.tile, true));
+    BD_TRY(find_network(&n, all, &unet, o.tile, 0, true));
     int micro = o.micro_batch ? o.micro_batch : o.batch;
     int64_t micros = bd_loop_shape_micros(&shape, bd_loop_shape_steps(&shape, &o));
     int64_t tiles = micros * (micro / o.tile);
@@ -155,17 +157,20 @@ static bd_status sampling_cost(bd_cost *c, const bd_dag *d, int stage, networks 
     bd_schedule schedule = {0};
     const network *n;
     BD_TRY(bd_stage_unet(&unet, d, stage));
-    BD_TRY(find_network(&n, all, &unet, (int)r->sample_tile, false));
     BD_TRY(bd_recipe_sampler(&spec, r));
     BD_TRY(bd_recipe_schedule(&schedule, &d->stage[bd_stage_model_root(d, stage)].recipe));
     bd_status st = bd_sampler_plan_create(&plan, &spec, &schedule);
     int64_t tiles = (r->sample_n + r->sample_tile - 1) / r->sample_tile;
-    if (!st) c->tflop = (double)tiles * plan.n * n->flops / 1e12;
-    c->memory = n->memory;
-    c->disk = (double)r->sample_n * unet.sample_size * unet.sample_size * unet.in_channels;
+    double evals = (double)tiles * plan.n;
+    int history = plan.history;
     bd_sampler_plan_clear(&plan);
     bd_schedule_clear(&schedule);
-    return st;
+    BD_TRY(st);
+    BD_TRY(find_network(&n, all, &unet, (int)r->sample_tile, history, false));
+    c->tflop = evals * n->flops / 1e12;
+    c->memory = n->memory;
+    c->disk = (double)r->sample_n * unet.sample_size * unet.sample_size * unet.in_channels;
+    return BD_OK;
 }
 
 /* Forward flops of the classifier for one image; training takes three times that. */

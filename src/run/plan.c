@@ -7,6 +7,7 @@
 
 #include "base/sha256.h"
 #include "data/target.h"
+#include "diffusion/sampler.h"
 #include "data/trigger.h"
 
 static const int numerics[] = {
@@ -86,6 +87,9 @@ static void canonical_sample(bd_recipe *r) {
         reset(r, "attack.art");
     if (!is(r->sample_sampler, "ddim")) reset(r, "sample.eta");
     if (!is(r->sample_sampler, "ddpm")) reset(r, "sample.variance");
+    if (bd_sampler_max_order(r->sample_sampler)) return;
+    reset(r, "sample.order");
+    reset(r, "sample.final");
 }
 
 static void canonical_target(bd_recipe *r) {
@@ -224,6 +228,9 @@ static bd_status add_clean(int *place, bd_dag *d, const bd_recipe *r, int model)
     *c = *r;
     strcpy(c->sample_sampler, r->clean_sampler);
     strcpy(c->sample_prior, "noise");
+    strcpy(c->sample_spacing, "own");
+    strcpy(c->sample_final, "sigma_min");
+    c->sample_order = 0;
     c->sample_steps = r->clean_steps;
     c->sample_eta = r->clean_eta;
     c->sample_n = r->clean_n;

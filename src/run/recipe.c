@@ -10,17 +10,8 @@
 #include "data/target.h"
 #include "data/trigger.h"
 #include "io/csv.h"
+#include "diffusion/sampler.h"
 #include "run/nearest.h"
-
-/* ", ddim, ddpm" without its first two characters. */
-static const char *sampler_names(void) {
-#define BD_SAMPLER(name, default_steps, help) ", " #name
-    static const char names[] =
-#include "diffusion/samplers.def"
-        ;
-#undef BD_SAMPLER
-    return names + 2;
-}
 
 #define BD_LIST(text) text, NULL
 #define BD_FROM(function) NULL, function

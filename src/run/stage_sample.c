@@ -76,7 +76,8 @@ static bd_status prepare(job *j, bd_stage_run *x) {
     bd_sampler_engine_spec engine = {.backend = x->runner->backend,
                                      .pool = x->runner->pool,
                                      .unet = &j->model.unet,
-                                     .tile = (int)r->sample_tile};
+                                     .tile = (int)r->sample_tile,
+                                     .history = j->plan.history};
     BD_TRY(bd_sampler_engine_create(&j->engine, &engine));
     BD_TRY(bd_sampler_engine_load(j->engine, &j->model.params));
     char print[2048];

@@ -16,7 +16,7 @@ struct bd_sampler_engine {
     const bd_backend *backend;
     bd_graph *graph;
     bd_engine *engine;
-    int tile, h, w, c;
+    int tile, h, w, c, history;
     int x, timestep, coef, key; /* tensors */
     bool loaded;
 };
@@ -34,8 +34,10 @@ static bd_status graph_build(bd_sampler_engine *s, const bd_unet_config *unet) {
     s->timestep = bd_graph_input(g, "timestep", BD_TYPE_F32, s->tile, 1, 1, 1);
     s->coef = bd_graph_input(g, "coef", BD_TYPE_F64, 1, 1, 1, BD_SAMPLER_COEFS);
     s->key = bd_graph_input(g, "key", BD_TYPE_I32, s->tile, 1, 1, 4);
+    int slots =
+        s->history ? bd_graph_state(g, "history", s->tile, s->history * s->h, s->w, s->c) : -1;
     int e = bd_unet_build(g, unet, s->x, s->timestep);
-    bd_sampler_step(g, s->x, e, s->coef, s->key);
+    bd_sampler_step(g, s->x, e, s->coef, s->key, slots);
     return bd_graph_status(g);
 }
 
@@ -52,6 +54,7 @@ bd_status bd_sampler_engine_create(bd_sampler_engine **out, const bd_sampler_eng
     s->tile = spec->tile;
     s->h = s->w = spec->unet->sample_size;
     s->c = spec->unet->in_channels;
+    s->history = spec->history;
     bd_status st;
     BD_TRY_TO(failed, st, graph_build(s, spec->unet));
     BD_TRY_TO(failed, st, s->backend->engine_create(&s->engine, s->graph, spec->pool));
@@ -117,6 +120,8 @@ static bd_status tile_prior(const sampling *a, int tile, float *x) {
             .seed = a->spec->seed, .stream = BD_STREAM_PRIOR, .index = (uint32_t)sample};
         bd_rng_normal_nhwc(row, s->h, s->w, s->c, key, scratch);
         if (a->spec->prior) st = a->spec->prior(a->spec->prior_ctx, row, sample);
+        float scale = (float)a->spec->plan->start_scale;
+        for (size_t k = 0; k < size && scale != 1; k++) row[k] *= scale;
     }
     free(scratch);
     memset(x + (size_t)count * size, 0, (size_t)(s->tile - count) * size * sizeof *x);
@@ -177,6 +182,9 @@ static bd_status after(void *ctx, int tile, int iter, const bd_view *v) {
 static bd_status check_spec(const bd_sampler_engine *s, const bd_sample_spec *spec) {
     BD_REQUIRE(s->loaded, BD_E_ARG, "sampling: no parameters on the device");
     BD_REQUIRE(spec->plan->n >= 1, BD_E_ARG, "sampling: the plan has no step");
+    BD_REQUIRE(spec->plan->history <= s->history, BD_E_ARG,
+               "sampling: the plan keeps %d images of history, the engine was made for %d",
+               spec->plan->history, s->history);
     BD_REQUIRE(spec->count >= 1 && spec->first >= 0, BD_E_ARG,
                "sampling: first = %" PRId64 ", count = %d", spec->first, spec->count);
     /* the sample number is one 32-bit word of the counter; above, noise would come again */

@@ -36,18 +36,28 @@ static void integers(const bd_tensor *t, int tile, int iter, int32_t *dst) {
     }
 }
 
-/* Linear combinations of a sampler with the magnitudes of a DDPM step. */
+/* Linear combinations of a sampler with the magnitudes of a DDPM step. The history is shifted, which goes wrong
+ * where a row reads what another has written, is left alone in odd iterations, and ends in x0 and in e. */
 static void sampler_coefficients(const bd_tensor *t, int iter, double *dst) {
     int bits = suffix(t);
     memset(dst, 0, bd_tensor_count(t) * sizeof *dst);
-    dst[0] = 1.25 + 0.125 * iter;
-    dst[1] = -0.8;
-    dst[2] = 0.3;
-    dst[3] = 0.0625;
-    dst[4] = 0.7;
-    dst[5] = bits & 1 ? 0.4 : 0;
-    dst[6] = bits & 2 ? 1 : 0;
-    dst[7] = bits & 4 ? 1 : 0;
+    dst[BD_COEF_X0_X] = 1.25 + 0.125 * iter;
+    dst[BD_COEF_X0_E] = -0.8;
+    dst[BD_COEF_CLIP_X0] = bits & 2 ? 1 : 0;
+    dst[BD_COEF_CLIP_X] = bits & 4 ? 1 : 0;
+    dst[BD_COEF_X] = 0.3;
+    dst[BD_COEF_E] = 0.0625;
+    dst[BD_COEF_X0] = bits & 16 ? 0 : 0.7;
+    dst[BD_COEF_Z] = bits & 1 ? 0.4 : 0;
+    if (!(bits & 8)) return;
+    for (int k = 0; k < 3; k++) dst[BD_COEF_H + k] = 0.25 - 0.3 * k;
+    if (iter % 2) return;
+    double *row = dst + BD_COEF_ROWS + BD_COLS; /* of h_0 */
+    row[BD_COL_X0] = bits & 16 ? 0 : 1;
+    row[BD_COL_E] = bits & 16 ? 1 : 0;
+    row[BD_COLS + BD_COL_H] = 1;
+    row[2 * BD_COLS + BD_COL_H + 1] = 0.5;
+    row[2 * BD_COLS + BD_COL_X] = -0.25;
 }
 
 static void floats(const bd_tensor *t, int tensor, int tile, int iter, float *dst) {

@@ -73,19 +73,39 @@ void ref_batch_build(const ref_args *a) {
 
 static double clamp(double x) { return x < -1 ? -1 : x > 1 ? 1 : x; }
 
+/* Elements as op sampler_step names them: x, e, x0, h_0 ... h_4, z of one place. */
+static void step_place(double *x, double *h[BD_SAMPLER_HISTORY], double e, double z,
+                       const double *k) {
+    double term[BD_COLS] = {*x, e, k[0] * *x + k[1] * e}, sum[1 + BD_SAMPLER_HISTORY] = {0};
+    bool any[1 + BD_SAMPLER_HISTORY] = {false};
+    if (k[2] != 0) term[2] = clamp(term[2]);
+    for (int i = 0; i < BD_SAMPLER_HISTORY; i++) term[3 + i] = h[i] ? *h[i] : NAN;
+    term[8] = z;
+    for (int r = 0; r <= BD_SAMPLER_HISTORY; r++)
+        for (int j = 0; j < BD_COLS; j++)
+            if (k[4 + 9 * r + j] != 0) {
+                sum[r] += k[4 + 9 * r + j] * term[j];
+                any[r] = true;
+            }
+    if (any[0]) *x = k[3] != 0 ? clamp(sum[0]) : sum[0];
+    for (int i = 0; i < BD_SAMPLER_HISTORY; i++)
+        if (any[1 + i]) *h[i] = sum[1 + i];
+}
+
 void ref_sampler_step(const ref_args *a) {
-    const ref_tensor *x = &a->in[0], *e = &a->in[1], *out = &a->out[0];
-    const double *k = a->in[2].data;
+    const ref_tensor *x = &a->in[0], *e = &a->in[1], *history = &a->in[4];
+    int slots = a->node->in[4] < 0 ? 0 : history->dim[1] / x->dim[1];
     for (int n = 0; n < x->dim[0]; n++) {
         double *z = image_normals(x, &a->in[3], n, 7 /* BD_STREAM_SAMPLER */);
         EACH_PIXEL (x, i, j)
             for (int c = 0; c < x->dim[3]; c++) {
-                double xi = *at(x, n, i, j, c), ei = *at(e, n, i, j, c);
-                double x0 = k[0] * xi + k[1] * ei;
-                if (k[6] != 0) x0 = clamp(x0);
-                double next = k[2] * xi + k[3] * ei + k[4] * x0;
-                if (k[5] != 0) next += k[5] * chw(z, x, i, j, c);
-                *at(out, n, i, j, c) = k[7] != 0 ? clamp(next) : next;
+                double next = *at(x, n, i, j, c), *h[BD_SAMPLER_HISTORY] = {NULL};
+                for (int k = 0; k < slots; k++) {
+                    h[k] = at(&a->out[1], n, k * x->dim[1] + i, j, c);
+                    *h[k] = *at(history, n, k * x->dim[1] + i, j, c);
+                }
+                step_place(&next, h, *at(e, n, i, j, c), chw(z, x, i, j, c), a->in[2].data);
+                *at(&a->out[0], n, i, j, c) = next;
             }
         free(z);
     }
