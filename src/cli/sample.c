@@ -154,7 +154,7 @@ int bd_cli_sample(int argc, char **argv) {
         {'n', "n", BD_OPT_INT, "N", &o.n, 1, 10000000, "samples"},
         {0, "sampler", BD_OPT_TEXT, "NAME", &o.sampler, 0, 0, bd_sampler_names()},
         {0, "steps", BD_OPT_INT, "K", &o.steps, 0, 100000,
-         "network calls; 0 = the sampler's own number"},
+         "steps (heun calls the network twice in each, pndm 9 times more); 0 = the sampler's own"},
         {0, "order", BD_OPT_INT, "K", &o.order, 0, 3,
          "dpmsolver, dpmsolver++, unipc: 1 to 3; deis: 1 or 2; 0 = 2"},
         {0, "spacing", BD_OPT_TEXT, "NAME", &o.spacing, 0, 0,

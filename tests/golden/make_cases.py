@@ -14,7 +14,9 @@ import sys
 import diffusers
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+from diffusers import (DDIMScheduler, DDPMScheduler, DEISMultistepScheduler,
+                       DPMSolverMultistepScheduler, HeunDiscreteScheduler, PNDMScheduler,
+                       UNet2DModel, UniPCMultistepScheduler)
 from safetensors.torch import save_file
 
 ROOT = pathlib.Path(__file__).parent / "parity"
@@ -98,8 +100,54 @@ SCHEDULE = dict(num_train_timesteps=40, beta_start=0.0025, beta_end=0.1)
 SAMPLERS = {
     "ddpm_large": dict(sampler="ddpm", variance_type="fixed_large", steps=40, clip="none"),
     "ddpm_clip": dict(sampler="ddpm", variance_type="fixed_small", steps=20, clip="x0"),
+    "ddpm_linspace": dict(sampler="ddpm", variance_type="fixed_small", steps=8, clip="none",
+                          timestep_spacing="linspace"),
     "ddim_eta": dict(sampler="ddim", eta=0.7, steps=10, clip="none"),
+    "ddim_linspace": dict(sampler="ddim", eta=0, steps=8, clip="none", timestep_spacing="linspace"),
+    "ddim_trailing": dict(sampler="ddim", eta=0, steps=8, clip="x0", timestep_spacing="trailing"),
+    # what a present DPM-Solver++ 2M does by itself: it ends without noise
+    "dpmsolver_pp_leading": dict(sampler="dpmsolver++", order=2, steps=8, clip="none",
+                                 timestep_spacing="leading", final_sigmas_type="zero"),
+    "dpmsolver_pp_linspace": dict(sampler="dpmsolver++", order=2, steps=18, clip="none",
+                                  timestep_spacing="linspace", final_sigmas_type="sigma_min"),
+    "dpmsolver_pp_third": dict(sampler="dpmsolver++", order=3, steps=10, clip="none",
+                               timestep_spacing="trailing", final_sigmas_type="zero"),
+    "dpmsolver_third": dict(sampler="dpmsolver", order=3, steps=16, clip="none",
+                            timestep_spacing="linspace", final_sigmas_type="sigma_min"),
+    "unipc_leading": dict(sampler="unipc", order=2, steps=8, clip="none",
+                          timestep_spacing="leading", final_sigmas_type="zero"),
+    "unipc_linspace": dict(sampler="unipc", order=2, steps=18, clip="none",
+                           timestep_spacing="linspace", final_sigmas_type="sigma_min"),
+    "unipc_third": dict(sampler="unipc", order=3, steps=12, clip="none",
+                        timestep_spacing="linspace", final_sigmas_type="zero"),
+    "deis_linspace": dict(sampler="deis", order=2, steps=10, clip="none",
+                          timestep_spacing="linspace"),
+    "pndm_leading": dict(sampler="pndm", steps=10, clip="none", timestep_spacing="leading"),
+    "heun_linspace": dict(sampler="heun", steps=6, clip="none", timestep_spacing="linspace"),
 }
+
+
+def make_scheduler(spec):
+    clip = spec["clip"] == "x0"
+    shared = dict(SCHEDULE, timestep_spacing=spec.get("timestep_spacing", "leading"))
+    ends = {k: spec[k] for k in ("final_sigmas_type",) if k in spec}
+    match spec["sampler"]:
+        case "ddpm":
+            return DDPMScheduler(**shared, variance_type=spec["variance_type"], clip_sample=clip)
+        case "ddim":
+            return DDIMScheduler(**shared, clip_sample=clip)
+        case "pndm":
+            return PNDMScheduler(**shared)
+        case "heun":
+            return HeunDiscreteScheduler(**shared)
+        case "deis":
+            return DEISMultistepScheduler(**shared, solver_order=spec["order"],
+                                          solver_type="logrho")
+        case "unipc":
+            return UniPCMultistepScheduler(**shared, solver_order=spec["order"], **ends)
+        case _:
+            return DPMSolverMultistepScheduler(**shared, solver_order=spec["order"],
+                                               algorithm_type=spec["sampler"], **ends)
 
 
 def sampler_case(name, spec, seed):
@@ -107,27 +155,26 @@ def sampler_case(name, spec, seed):
     folder.mkdir(parents=True, exist_ok=True)
     model = UNet2DModel.from_pretrained(ROOT / "cifarlike").eval()
     torch.manual_seed(seed)
-    clip = spec["clip"] == "x0"
-    if spec["sampler"] == "ddpm":
-        scheduler = DDPMScheduler(**SCHEDULE, variance_type=spec["variance_type"], clip_sample=clip)
-    else:
-        scheduler = DDIMScheduler(**SCHEDULE, clip_sample=clip)
+    scheduler = make_scheduler(spec)
     scheduler.set_timesteps(spec["steps"])
-    timesteps = [int(t) for t in scheduler.timesteps]
-    draws = spec["steps"] - (1 if spec["sampler"] == "ddpm" else 0)
+    timesteps = [float(t) if spec["sampler"] == "heun" else int(t) for t in scheduler.timesteps]
+    most = {"ddpm": spec["steps"] - 1, "ddim": spec["steps"] if spec.get("eta") else 0}
+    draws = most.get(spec["sampler"], 0)
     init = torch.randn(2, 3, 8, 8)
     noise = torch.randn(draws, 2, 3, 8, 8)
-    x, left = init.clone(), list(noise)
+    x, left = init.clone() * float(scheduler.init_noise_sigma), list(noise)
     module = sys.modules[type(scheduler).__module__]
     module.randn_tensor = lambda *a, **k: left.pop(0)
     with torch.no_grad():
-        for t in timesteps:
-            e = model(x, t).sample
+        for t in scheduler.timesteps:
+            e = model(scheduler.scale_model_input(x, t), t).sample
             extra = {"eta": spec["eta"]} if spec["sampler"] == "ddim" else {}
             x = scheduler.step(e, t, x, **extra).prev_sample
     used = draws - len(left)
-    save_file({"init": init, "noise": noise[:used].contiguous(), "final": x.contiguous()},
-              folder / "case.safetensors")
+    case = {"init": init, "final": x.contiguous()}
+    if used:
+        case["noise"] = noise[:used].contiguous()
+    save_file(case, folder / "case.safetensors")
     write_json(folder / "sampler.json",
                {"model": "../cifarlike", "timesteps": timesteps, **spec})
     write_json(folder / "made_with.json", versions())
@@ -141,9 +188,9 @@ def main(names):
             network_case(name, config, 100 + i)
     scheduler = DDPMScheduler(**SCHEDULE, variance_type="fixed_large", clip_sample=False)
     scheduler.save_pretrained(ROOT / "cifarlike")
-    for i, (name, spec) in enumerate(SAMPLERS.items()):
+    for name, spec in SAMPLERS.items():
         if not names or name in names:
-            sampler_case(name, spec, 200 + i)
+            sampler_case(name, spec, 200 + sum(name.encode()))
 
 
 main(sys.argv[1:])
