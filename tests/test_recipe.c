@@ -186,6 +186,64 @@ static void the_first_line_of_a_sweep_varies_slowest(void **state) {
     bd_recipe_file_clear(&f);
 }
 
+static void a_table_gives_cells_and_is_crossed_with_the_sweep(void **state) {
+    (void)state;
+    write_file("cells.csv", "# what was released\nattack.trigger,attack.target,poison_rate\n"
+                            "box14,corner,0.9\nstop14,shift,0.10\n");
+    const char text[] =
+        "[recipe]\ncells = cells.csv\n[attack]\ntarget = hat\n[sweep]\nseed = 0, 1\n";
+    bd_recipe_file f = load(text, NULL, NULL, 0);
+    static const struct {
+        const char *trigger, *target;
+        double rate;
+    } want[] = {{"box14", "corner", 0.9}, {"stop14", "shift", 0.1}};
+    assert_int_equal(bd_recipe_file_cells(&f), 4);
+    for (int i = 0; i < 4; i++) {
+        bd_recipe r;
+        assert_int_equal(bd_recipe_file_cell(&r, &f, i), BD_OK);
+        assert_string_equal(r.attack_trigger, want[i / 2].trigger);
+        assert_string_equal(r.attack_target, want[i / 2].target);
+        assert_true(r.attack_poison_rate == want[i / 2].rate);
+        assert_int_equal(r.run_seed, i % 2);
+    }
+    bd_recipe_file_clear(&f);
+    const char *other[] = {"sample.n=16"};
+    f = load(text, NULL, other, 1);
+    assert_int_equal(f.base.sample_n, 16);
+    bd_recipe_file_clear(&f);
+    const char *undone[] = {"attack.target=cat"};
+    assert_int_equal(bd_recipe_load(&f, write_file("r.ini", text), NULL, false, undone, 1),
+                     BD_E_ARG);
+    assert_non_null(strstr(bd_error(), "attack.target comes from the rows of cells.csv"));
+}
+
+static void bad_tables_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *table, *part;
+    } wrong[] = {{"attack.trigger,attack.tarket\nbox14,hat\n", "'attack.target'"},
+                 {"attack.trigger\nbox15\n", "box15"},
+                 {"attack.trigger,attack.trigger\nbox14,box14\n", "attack.trigger"},
+                 {"attack.trigger,trigger\nbox14,box14\n", "two columns attack.trigger"},
+                 {"attack.trigger\nbox14\nbox14\n", "twice"},
+                 {"attack.trigger\n", "0 rows"},
+                 {"run.seed\n1\n", "run.seed is a column here and in [sweep]"},
+                 {"recipe.title\na\n", "cannot be swept"}};
+    const char text[] = "[recipe]\ncells = cells.csv\n[sweep]\nseed = 0, 1\n";
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        bd_recipe_file f;
+        write_file("cells.csv", wrong[i].table);
+        bd_status st = bd_recipe_load(&f, write_file("r.ini", text), NULL, false, NULL, 0);
+        if (bd_exit_code(st) != 2) fail_msg("accepted: %s", wrong[i].table);
+        if (!strstr(bd_error(), wrong[i].part) || !strstr(bd_error(), "cells.csv"))
+            fail_msg("'%s' is not in the message '%s'", wrong[i].part, bd_error());
+    }
+    bd_recipe_file f;
+    const char gone[] = "[recipe]\ncells = gone.csv\n";
+    assert_int_equal(bd_recipe_load(&f, write_file("r.ini", gone), NULL, false, NULL, 0),
+                     BD_E_MISSING);
+}
+
 static void a_manifest_is_a_recipe(void **state) {
     (void)state;
     bd_recipe_file f =
@@ -334,6 +392,8 @@ int main(void) {
         cmocka_unit_test(a_profile_s_cuts_are_left_out_of_full_grids),
         cmocka_unit_test(a_value_on_a_later_level_ends_a_sweep),
         cmocka_unit_test(the_first_line_of_a_sweep_varies_slowest),
+        cmocka_unit_test(a_table_gives_cells_and_is_crossed_with_the_sweep),
+        cmocka_unit_test(bad_tables_are_refused),
         cmocka_unit_test(a_manifest_is_a_recipe),
         cmocka_unit_test(wrong_files_are_named_with_their_place),
         cmocka_unit_test(cells_that_do_not_fit_together),

@@ -52,8 +52,9 @@ static bd_status set_keys(bd_table *t, const bd_cell *c, const bd_recipe_file *f
         BD_TRY(set_key(t, &c->recipe, f));
     }
     for (int i = 0; i < file->n_axes; i++)
-        if (strcmp(file->axis[i].field->name, "run.seed") != 0)
-            BD_TRY(set_key(t, &c->recipe, file->axis[i].field));
+        for (int j = 0; j < file->axis[i].n_fields; j++)
+            if (strcmp(file->axis[i].field[j]->name, "run.seed") != 0)
+                BD_TRY(set_key(t, &c->recipe, file->axis[i].field[j]));
     return BD_OK;
 }
 

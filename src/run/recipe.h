@@ -72,13 +72,14 @@ BD_MUST_CHECK bd_status bd_recipe_check(const bd_recipe *r);
 
 /* --- files --- */
 
-enum { BD_AXES_MAX = 12 };
+enum { BD_AXES_MAX = 12, BD_AXIS_FIELDS_MAX = 16 };
 
-/* One line of [sweep]: a field and the values it takes. */
+/* One line of [sweep]: a field and the values it takes; or the table of recipe.cells: fields that change together. */
 typedef struct {
-    const bd_field *field;
+    const bd_field *field[BD_AXIS_FIELDS_MAX];
+    int n_fields;
     int n;
-    char (*value)[BD_TEXT_SIZE]; /* as bd_recipe_get writes them */
+    char (*value)[BD_TEXT_SIZE]; /* [n][n_fields], as bd_recipe_get writes them */
 } bd_axis;
 
 typedef struct {
@@ -95,6 +96,8 @@ typedef struct {
  * value. A profile may have sections [RECIPE.SECTION] that count for the recipe of that name only
  * and come after its plain ones; its [RECIPE.sweep] cuts the recipe's grid down to what the profile
  * has time for, and is left out when full is asked for. Section [manifest] is skipped: a stage's manifest is a recipe.
+ * recipe.cells names a CSV beside the recipe: a column a field, a row a cell; its rows take the place of the first
+ * axis, and of whatever recipe and profile say about those fields.
  *   profile    path of a profile, NULL = none
  *   settings   n texts "section.key=value" or "sweep.section.key=v1, v2"
  *   errors   BD_E_ARG with file:line and reason: unknown key (with the nearest valid one), value of

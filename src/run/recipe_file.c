@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -5,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "io/csv.h"
 #include "io/ini.h"
 #include "run/nearest.h"
 #include "run/recipe.h"
@@ -34,7 +36,7 @@ static int field_index(const bd_field *f) { return (int)(f - bd_field_at(0)); }
 
 static void drop_axis(bd_recipe_file *r, const bd_field *f) {
     for (int i = 0; i < r->n_axes; i++) {
-        if (r->axis[i].field != f) continue;
+        if (r->axis[i].field[0] != f) continue;
         free(r->axis[i].value);
         memmove(&r->axis[i], &r->axis[i + 1], (size_t)(r->n_axes - i - 1) * sizeof r->axis[0]);
         r->n_axes--;
@@ -60,41 +62,53 @@ static bd_status split_list(char *words[LIST_MAX], int *n, char *text) {
 }
 
 /* Values are kept as bd_recipe_get writes them, so "0.10" and "0.1" are one value. */
-static bd_status fill_axis(bd_axis *a, const bd_recipe *base, char *const *words, int n) {
+static bd_status fill_axis(bd_axis *a, const bd_recipe *base, const char *const *words) {
     bd_recipe *scratch = malloc(sizeof *scratch);
     BD_REQUIRE(scratch, BD_E_MEMORY, "out of memory for a sweep");
     *scratch = *base;
     bd_status st = BD_OK;
-    for (int i = 0; i < n && !st; i++) {
-        st = bd_recipe_set(scratch, a->field, words[i]);
-        if (st) break;
-        bd_recipe_get(a->value[i], scratch, a->field);
-        for (int k = 0; k < i && !st; k++)
-            if (!strcmp(a->value[k], a->value[i]))
-                st = bd_fail(BD_E_ARG, "%s: value %s is in the list twice", a->field->name,
-                             words[i]);
+    for (int i = 0; i < a->n * a->n_fields && !st; i++) {
+        st = bd_recipe_set(scratch, a->field[i % a->n_fields], words[i]);
+        if (!st) bd_recipe_get(a->value[i], scratch, a->field[i % a->n_fields]);
     }
     free(scratch);
     return st;
 }
 
+/* Are rows i and k of an axis the same? */
+static bool same_row(const bd_axis *a, int i, int k) {
+    for (int j = 0; j < a->n_fields; j++)
+        if (strcmp(a->value[i * a->n_fields + j], a->value[k * a->n_fields + j]) != 0) return false;
+    return true;
+}
+
+/* An axis from its fields and n rows of words; name: of the list, for messages. */
+static bd_status make_axis(bd_axis *a, const char *name, const bd_recipe *base,
+                           const char *const *words) {
+    assert(a->n >= 1 && a->n_fields >= 1);
+    a->value = calloc((size_t)a->n * (size_t)a->n_fields, sizeof *a->value);
+    BD_REQUIRE(a->value, BD_E_MEMORY, "out of memory for a sweep");
+    bd_status st = fill_axis(a, base, words);
+    for (int i = 0; !st && i < a->n; i++)
+        for (int k = 0; !st && k < i; k++)
+            if (same_row(a, i, k))
+                st = bd_fail(BD_E_ARG, "%s: value %s is in the list twice", name,
+                             words[i * a->n_fields]);
+    if (st) free(a->value);
+    return st;
+}
+
 static bd_status set_axis(bd_recipe_file *r, const bd_field *f, const char *text) {
     char copy[1024], *words[LIST_MAX];
-    int n;
+    bd_axis a = {.field = {f}, .n_fields = 1};
     BD_REQUIRE(strlen(text) < sizeof copy, BD_E_ARG, "%s: the list is too long", f->name);
     BD_REQUIRE(strcmp(f->section, "recipe") != 0, BD_E_ARG, "%s cannot be swept", f->name);
     strcpy(copy, text);
-    bd_status st = split_list(words, &n, copy);
+    bd_status st = split_list(words, &a.n, copy);
     if (st) return bd_error_prefix(st, "%s", f->name);
-    bd_axis a = {.field = f, .n = n, .value = calloc((size_t)n, sizeof *a.value)};
-    BD_REQUIRE(a.value, BD_E_MEMORY, "out of memory for a sweep");
-    st = fill_axis(&a, &r->base, words, n);
-    if (st) {
-        free(a.value);
-        return st;
-    }
+    BD_TRY(make_axis(&a, f->name, &r->base, (const char *const *)words));
     for (int i = 0; i < r->n_axes; i++) {
-        if (r->axis[i].field != f) continue;
+        if (r->axis[i].field[0] != f) continue;
         free(r->axis[i].value); /* a later level keeps the place in the order */
         r->axis[i] = a;
         return BD_OK;
@@ -104,6 +118,76 @@ static bd_status set_axis(bd_recipe_file *r, const bd_field *f, const char *text
         return bd_fail(BD_E_ARG, "%s: a sweep has at most %d lines", f->name, BD_AXES_MAX);
     }
     r->axis[r->n_axes++] = a;
+    return BD_OK;
+}
+
+/* --- the table of recipe.cells --- */
+
+/* FILE beside the recipe. */
+static void beside(char *out, size_t size, const char *recipe, const char *file) {
+    const char *slash = strrchr(recipe, '/');
+    snprintf(out, size, "%.*s%s", file[0] == '/' || !slash ? 0 : (int)(slash - recipe + 1), recipe,
+             file);
+}
+
+static bd_status table_fields(bd_axis *a, const bd_csv *c, const bd_recipe_file *r) {
+    BD_REQUIRE(bd_csv_cols(c) >= 1 && bd_csv_cols(c) <= BD_AXIS_FIELDS_MAX, BD_E_ARG,
+               "%zu columns; a table of cells has 1 to %d", bd_csv_cols(c), BD_AXIS_FIELDS_MAX);
+    BD_REQUIRE(bd_csv_rows(c) >= 1 && bd_csv_rows(c) <= 10000, BD_E_ARG,
+               "%zu rows; a table of cells has 1 to 10000", bd_csv_rows(c));
+    a->n = (int)bd_csv_rows(c);
+    for (size_t j = 0; j < bd_csv_cols(c); j++) {
+        BD_TRY(bd_field_find(&a->field[j], bd_csv_header(c, j)));
+        const char *name = a->field[j]->name;
+        BD_REQUIRE(strcmp(a->field[j]->section, "recipe") != 0, BD_E_ARG, "%s cannot be swept",
+                   name);
+        for (int i = 0; i < a->n_fields; i++)
+            BD_REQUIRE(a->field[i] != a->field[j], BD_E_ARG, "two columns %s", name);
+        for (int i = 0; i < r->n_axes; i++)
+            BD_REQUIRE(r->axis[i].field[0] != a->field[j], BD_E_ARG,
+                       "%s is a column here and in [sweep]; keep one of the two", name);
+        a->n_fields++;
+    }
+    return BD_OK;
+}
+
+static bd_status table_axis(bd_axis *a, const bd_csv *c, const bd_recipe_file *r) {
+    BD_TRY(table_fields(a, c, r));
+    const char **words = calloc((size_t)a->n * (size_t)a->n_fields, sizeof *words);
+    BD_REQUIRE(words, BD_E_MEMORY, "out of memory");
+    for (int i = 0; i < a->n * a->n_fields; i++)
+        words[i] = bd_csv_get(c, (size_t)(i / a->n_fields), (size_t)(i % a->n_fields));
+    bd_status st = make_axis(a, "rows", &r->base, words);
+    free(words);
+    return st;
+}
+
+/* The table becomes the first axis: it varies slowest. */
+static bd_status read_table(bd_recipe_file *r) {
+    char path[1600];
+    bd_csv *csv;
+    bd_axis a = {.n = 0};
+    if (!r->base.recipe_cells[0]) return BD_OK;
+    beside(path, sizeof path, r->path, r->base.recipe_cells);
+    BD_REQUIRE(r->n_axes < BD_AXES_MAX, BD_E_ARG, "%s: a sweep has at most %d lines", path,
+               BD_AXES_MAX);
+    BD_TRY(bd_csv_load(&csv, path));
+    bd_status st = table_axis(&a, csv, r);
+    bd_csv_destroy(csv);
+    if (st) return bd_error_prefix(st, "%s", path);
+    memmove(&r->axis[1], &r->axis[0], (size_t)r->n_axes * sizeof r->axis[0]);
+    r->axis[0] = a;
+    r->n_axes++;
+    return BD_OK;
+}
+
+/* A setting of the command line that every row of the table would undo. */
+static bd_status not_in_table(const bd_recipe_file *r, const bd_field *f) {
+    const bd_axis *a = &r->axis[0];
+    for (int j = 0; r->base.recipe_cells[0] && j < a->n_fields; j++)
+        BD_REQUIRE(a->field[j] != f, BD_E_ARG,
+                   "%s comes from the rows of %s; give another table with -s recipe.cells=FILE",
+                   f->name, r->base.recipe_cells);
     return BD_OK;
 }
 
@@ -232,9 +316,7 @@ static bd_status read_with_base(bd_recipe_file *out, const char *path, int depth
                BASE_DEPTH_MAX);
     BD_TRY(find_base(base, path));
     if (base[0]) {
-        const char *slash = strrchr(path, '/');
-        snprintf(full, sizeof full, "%.*s%s",
-                 base[0] == '/' || !slash ? 0 : (int)(slash - path + 1), path, base);
+        beside(full, sizeof full, path, base);
         bd_status st = read_with_base(out, full, depth + 1);
         if (st == BD_E_MISSING)
             return bd_fail(BD_E_MISSING, "%s: base file %s is not there", path, full);
@@ -266,6 +348,16 @@ static bd_status apply_settings(bd_recipe_file *out, const char *const *settings
     return st;
 }
 
+/* A setting that was applied, against the table that came after it. */
+static bd_status check_setting(const bd_recipe_file *r, const char *setting) {
+    const bd_field *f;
+    char name[256];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(setting, "="), setting);
+    BD_TRY(bd_field_find(&f, strncmp(name, "sweep.", 6) ? name : name + 6));
+    bd_status st = not_in_table(r, f);
+    return st ? bd_error_prefix(st, "-s %s", setting) : BD_OK;
+}
+
 static void file_name(char out[64], const char *path) {
     const char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
@@ -289,6 +381,8 @@ bd_status bd_recipe_load(bd_recipe_file *out, const char *path, const char *prof
         if (!st) st = read_level(out, profile, full ? READ_PROFILE_OWN_FULL : READ_PROFILE_OWN);
     }
     if (!st) st = apply_settings(out, settings, n);
+    if (!st) st = read_table(out);
+    for (int i = 0; !st && i < n; i++) st = check_setting(out, settings[i]);
     if (st) bd_recipe_file_clear(out);
     return st;
 }
@@ -310,13 +404,16 @@ bd_status bd_recipe_file_cell(bd_recipe *out, const bd_recipe_file *f, int64_t i
     *out = f->base;
     where[0] = '\0';
     int64_t block = bd_recipe_file_cells(f);
-    for (int a = 0; a < f->n_axes; a++) {
-        block /= f->axis[a].n;
-        const char *value = f->axis[a].value[i / block % f->axis[a].n];
-        BD_TRY(bd_recipe_set(out, f->axis[a].field, value));
-        int len =
-            snprintf(where + used, sizeof where - used, " %s=%s", f->axis[a].field->name, value);
-        if (len > 0 && used + (size_t)len < sizeof where) used += (size_t)len;
+    for (int k = 0; k < f->n_axes; k++) {
+        const bd_axis *a = &f->axis[k];
+        block /= a->n;
+        char(*row)[BD_TEXT_SIZE] = a->value + i / block % a->n * a->n_fields;
+        for (int j = 0; j < a->n_fields; j++) {
+            BD_TRY(bd_recipe_set(out, a->field[j], row[j]));
+            int len =
+                snprintf(where + used, sizeof where - used, " %s=%s", a->field[j]->name, row[j]);
+            if (len > 0 && used + (size_t)len < sizeof where) used += (size_t)len;
+        }
     }
     bd_status st = bd_recipe_check(out);
     if (!st) return BD_OK;
