@@ -111,9 +111,11 @@ static bd_status set_training(bd_table *t, const bd_dag *d, const bd_cell *c, co
     static const char steps[] =
         "optimiser steps of the fine-tuning, or of the training from scratch";
     static const char seen[] = "poisoned images seen in them";
-    if (model->kind == BD_KIND_pretrain) { /* not fine-tuned */
-        BD_TRY(bd_table_set(t, TRAINING, "steps", "0", "updates", steps));
-        return bd_table_set(t, TRAINING, "poisoned_seen", "0", "images", seen);
+    bool elsewhere = !strcmp(c->recipe.finetune_from, "given"); /* nobody knows how long */
+    if (elsewhere || !strcmp(c->recipe.finetune_from, "none")) {
+        const char *none = elsewhere ? "" : "0";
+        BD_TRY(bd_table_set(t, TRAINING, "steps", none, "updates", steps));
+        return bd_table_set(t, TRAINING, "poisoned_seen", none, "images", seen);
     }
     BD_TRY(set_one(t, TRAINING, runs, model, "steps", "steps", steps));
     return set_one(t, TRAINING, runs, model, "poisoned_seen", "poisoned_seen", seen);

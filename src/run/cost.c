@@ -109,7 +109,10 @@ int bd_stage_model_root(const bd_dag *d, int stage) {
         int from = bd_stage_input(s, "model");
         if (from < 0) from = bd_stage_input(s, "start");
         if (from < 0)
-            return s->kind == BD_KIND_pretrain || s->kind == BD_KIND_finetune ? stage : -1;
+            return s->kind == BD_KIND_pretrain || s->kind == BD_KIND_import ||
+                           s->kind == BD_KIND_finetune
+                       ? stage
+                       : -1;
         stage = from;
     }
 }
@@ -205,10 +208,22 @@ static bd_status classifier_cost(bd_cost *c, const bd_dag *d, int stage) {
     return BD_OK;
 }
 
+/* The weights are kept again in the stage's folder. */
+static bd_status import_cost(bd_cost *c, const bd_dag *d, int stage, networks *all) {
+    bd_unet_config unet;
+    const network *n;
+    BD_TRY(bd_stage_unet(&unet, d, stage));
+    BD_TRY(find_network(&n, all, &unet, (int)d->cell[d->stage[stage].cell].recipe.sample_tile, 0,
+                        false));
+    c->disk = n->params;
+    return BD_OK;
+}
+
 static bd_status stage_cost(bd_cost *c, const bd_dag *d, int stage, networks *all) {
     switch (d->stage[stage].kind) {
     case BD_KIND_pretrain:
     case BD_KIND_finetune: return training_cost(c, d, stage, all);
+    case BD_KIND_import: return import_cost(c, d, stage, all);
     case BD_KIND_sample: return sampling_cost(c, d, stage, all);
     case BD_KIND_classifier:
     case BD_KIND_features: return classifier_cost(c, d, stage);

@@ -76,6 +76,11 @@ static void canonical_finetune(bd_recipe *r) {
         reset(r, "attack.art");
 }
 
+/* The attack belongs to an imported model only where that is the model under test. */
+static void canonical_import(bd_recipe *r, const bd_recipe *cell) {
+    if (!is(cell->finetune_from, "given") || unpoisoned(cell)) no_attack(r);
+}
+
 static void canonical_sample(bd_recipe *r) {
     const char *p = r->sample_prior;
     bool trigger = is(p, "trigger") || is(p, "trigger-zero") || is(p, "stamped") || is(p, "moved");
@@ -107,6 +112,7 @@ void bd_stage_canonical(bd_recipe *out, bd_stage_kind kind, const bd_recipe *cel
         if (f->kinds & (1u << kind)) copy_field(out, cell, f);
     }
     if (kind == BD_KIND_pretrain && out->pretrain_steps > 0) reset(out, "pretrain.epochs");
+    if (kind == BD_KIND_import) canonical_import(out, cell);
     if (kind == BD_KIND_finetune) canonical_finetune(out);
     if (kind == BD_KIND_sample) canonical_sample(out);
     if (kind == BD_KIND_target) canonical_target(out);
@@ -187,8 +193,9 @@ static bd_status add_data(int *place, bd_dag *d, const bd_recipe *r, const char 
     return add(place, d, &s);
 }
 
+/* The model before any fine-tuning: trained here, or taken from a folder. */
 static bd_status add_pretrain(int *place, bd_dag *d, const bd_recipe *r, int data) {
-    bd_stage s = {.kind = BD_KIND_pretrain};
+    bd_stage s = {.kind = r->model_folder[0] ? BD_KIND_import : BD_KIND_pretrain};
     bd_stage_canonical(&s.recipe, s.kind, r);
     input(&s, "data", data);
     return add(place, d, &s);
@@ -206,7 +213,8 @@ static bd_status add_finetune(int *place, bd_dag *d, const bd_recipe *r, int dat
 static bd_status add_model(int *model, int *pretrain, bd_dag *d, const bd_recipe *r, int data) {
     *pretrain = -1;
     if (!is(r->finetune_from, "scratch")) BD_TRY(add_pretrain(pretrain, d, r, data));
-    if (is(r->finetune_from, "none")) return *model = *pretrain, BD_OK;
+    if (is(r->finetune_from, "none") || is(r->finetune_from, "given"))
+        return *model = *pretrain, BD_OK;
     return add_finetune(model, d, r, data, *pretrain);
 }
 

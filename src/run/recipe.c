@@ -16,6 +16,7 @@
 #define BD_LIST(text) text, NULL
 #define BD_FROM(function) NULL, function
 #define IN(kind) (1u << BD_KIND_##kind)
+#define MODEL (IN(pretrain) | IN(import) | IN(finetune))
 #define HEAD(section, key, type) \
 #section "." #key, #section, #key, type, offsetof(bd_recipe, section##_##key)
 
@@ -247,6 +248,12 @@ bd_status bd_recipe_check(const bd_recipe *r) {
                r->diffusion_T);
     BD_REQUIRE(r->data_channels != 2, BD_E_ARG,
                "data.channels = 2: must be 1 (grey) or 3 (colour)");
+    BD_REQUIRE(strcmp(r->finetune_from, "given") != 0 || r->model_folder[0], BD_E_ARG,
+               "finetune.from = given: name the folder of the model in model.folder");
+    BD_REQUIRE(strcmp(r->finetune_from, "given") != 0 || !strcmp(r->recipe_controls, "none"),
+               BD_E_ARG,
+               "finetune.from = given: a model that was trained elsewhere has no controls; set "
+               "recipe.controls = none");
     BD_TRY(check_attack(r));
     BD_TRY(
         check_sampler("sample", r->sample_sampler, r->sample_steps, r->sample_eta, r->diffusion_T));

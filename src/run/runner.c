@@ -62,6 +62,7 @@ void bd_stage_describe(char *out, size_t size, const bd_dag *d, int stage) {
         return;
     case BD_KIND_pretrain:
     case BD_KIND_finetune: describe_training(out, size, r, s->kind); return;
+    case BD_KIND_import: snprintf(out, size, "%s", r->model_folder); return;
     case BD_KIND_sample: describe_sample(out, size, r); return;
     case BD_KIND_target: snprintf(out, size, "%s", r->attack_target); return;
     default: break;
