@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "hash_weights.h"
+#include "io/safetensors.h"
 #include "nn/params.h"
 #include "nn/unet.h"
 #include "ref_backend.h"
@@ -282,14 +283,14 @@ static void test_prefix(void **state) {
     if (bd_safetensors_save(FILE_PATH, l.t, l.n, NULL, 0)) fail_msg("%s", bd_error());
     free(l.t);
     free(l.name);
-    bd_safetensors *s;
+    bd_tensors *s;
     assert_int_equal(bd_safetensors_load(&s, FILE_PATH), BD_OK);
     bd_params p = fresh();
     if (bd_params_read(&p, s, "m.", "here")) fail_msg("%s", bd_error());
     assert_same_values(&p, &mini);
     assert_int_equal(bd_params_read(&p, s, "v.", "here"), BD_E_FORMAT);
     assert_non_null(strstr(bd_error(), "here: tensor v.conv_in.weight is missing"));
-    bd_safetensors_destroy(s);
+    bd_tensors_destroy(s);
     bd_params_clear(&p);
 }
 

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "cpu/cpu.h"
 #include "nn/model.h"
+#include "io/safetensors.h"
 #include "nn/parity.h"
 #include "ref_backend.h"
 
@@ -75,13 +76,13 @@ static void spoil(const char *file, const char *tensor, size_t i, float by) {
     if (!file) return;
     char path[256];
     snprintf(path, sizeof path, TMP "/%s", file);
-    bd_safetensors *s;
+    bd_tensors *s;
     if (bd_safetensors_load(&s, path)) fail_msg("%s", bd_error());
-    size_t n = bd_safetensors_count(s);
+    size_t n = bd_tensors_count(s);
     bd_st_tensor *t = calloc(n, sizeof *t);
     float *copy = NULL;
     for (size_t k = 0; k < n; k++) {
-        t[k] = *bd_safetensors_at(s, k);
+        t[k] = *bd_tensors_at(s, k);
         if (strcmp(t[k].name, tensor) != 0) continue;
         copy = malloc(t[k].bytes);
         memcpy(copy, t[k].data, t[k].bytes);
@@ -92,7 +93,7 @@ static void spoil(const char *file, const char *tensor, size_t i, float by) {
     if (bd_safetensors_save(path, t, n, NULL, 0)) fail_msg("%s", bd_error());
     free(copy);
     free(t);
-    bd_safetensors_destroy(s);
+    bd_tensors_destroy(s);
 }
 
 static double worst_of_spoilt(const bd_backend *b) {
@@ -132,20 +133,20 @@ static void test_incomplete_cases_are_refused(void **state) {
     const bd_backend *b = *state;
     bd_parity p;
     spoil(NULL, NULL, 0, 0);
-    bd_safetensors *s;
+    bd_tensors *s;
     assert_int_equal(bd_safetensors_load(&s, TMP "/case.safetensors"), BD_OK);
-    size_t n = bd_safetensors_count(s);
+    size_t n = bd_tensors_count(s);
     bd_st_tensor *t = calloc(n, sizeof *t);
     for (size_t drop = 0; drop < n; drop += 7) {
         size_t kept = 0;
         for (size_t k = 0; k < n; k++)
-            if (k != drop) t[kept++] = *bd_safetensors_at(s, k);
+            if (k != drop) t[kept++] = *bd_tensors_at(s, k);
         assert_int_equal(bd_safetensors_save(TMP "/case.safetensors", t, kept, NULL, 0), BD_OK);
         assert_int_equal(bd_parity_network(&p, TMP, b, pool), BD_E_FORMAT);
-        assert_non_null(strstr(bd_error(), bd_safetensors_at(s, drop)->name));
+        assert_non_null(strstr(bd_error(), bd_tensors_at(s, drop)->name));
     }
     free(t);
-    bd_safetensors_destroy(s);
+    bd_tensors_destroy(s);
     assert_int_equal(bd_parity_network(&p, TMP "/none", b, pool), BD_E_MISSING);
 }
 

@@ -27,14 +27,14 @@ static int fresh(void **state) {
 
 static void the_reference_file_loads(void **state) {
     (void)state;
-    bd_safetensors *s;
+    bd_tensors *s;
     assert_int_equal(bd_safetensors_load(&s, golden), BD_OK);
-    assert_int_equal(bd_safetensors_count(s), 4);
-    assert_string_equal(bd_safetensors_at(s, 0)->name, "a");
-    assert_null(bd_safetensors_at(s, 4));
-    const bd_st_tensor *t = bd_safetensors_find(s, "b.weight");
+    assert_int_equal(bd_tensors_count(s), 4);
+    assert_string_equal(bd_tensors_at(s, 0)->name, "a");
+    assert_null(bd_tensors_at(s, 4));
+    const bd_st_tensor *t = bd_tensors_find(s, "b.weight");
     assert_non_null(t);
-    assert_ptr_equal(t, bd_safetensors_at(s, 1));
+    assert_ptr_equal(t, bd_tensors_at(s, 1));
     assert_int_equal(t->dtype, BD_F32);
     assert_int_equal(t->rank, 2);
     assert_int_equal(t->dim[0], 2);
@@ -42,27 +42,27 @@ static void the_reference_file_loads(void **state) {
     assert_int_equal(t->bytes, 24);
     assert_int_equal((uintptr_t)t->data % 64, 0);
     for (int i = 0; i < 6; i++) assert_true(((const float *)t->data)[i] == 0.5f * (float)i);
-    t = bd_safetensors_find(s, "a");
+    t = bd_tensors_find(s, "a");
     assert_int_equal(t->dtype, BD_I64);
     assert_int_equal(((const int64_t *)t->data)[1], -2);
-    t = bd_safetensors_find(s, "s");
+    t = bd_tensors_find(s, "s");
     assert_int_equal(t->rank, 0);
     assert_int_equal(*(const uint8_t *)t->data, 7);
-    t = bd_safetensors_find(s, "empty");
+    t = bd_tensors_find(s, "empty");
     assert_int_equal(t->bytes, 0);
-    assert_null(bd_safetensors_find(s, "b"));
-    assert_null(bd_safetensors_find(s, "zzz"));
-    assert_int_equal(bd_safetensors_meta_count(s), 2);
-    assert_string_equal(bd_safetensors_meta(s, "who"), "gr\xc3\xb6\xc3\x9f"
+    assert_null(bd_tensors_find(s, "b"));
+    assert_null(bd_tensors_find(s, "zzz"));
+    assert_int_equal(bd_tensors_meta_count(s), 2);
+    assert_string_equal(bd_tensors_meta(s, "who"), "gr\xc3\xb6\xc3\x9f"
                                                        "e \"x\"");
-    assert_string_equal(bd_safetensors_meta(s, "n"), "1");
-    assert_null(bd_safetensors_meta(s, "x"));
+    assert_string_equal(bd_tensors_meta(s, "n"), "1");
+    assert_null(bd_tensors_meta(s, "x"));
     const char *key, *value;
-    bd_safetensors_meta_at(s, 0, &key, &value);
+    bd_tensors_meta_at(s, 0, &key, &value);
     assert_string_equal(key, "n");
     assert_string_equal(value, "1");
-    bd_safetensors_destroy(s);
-    bd_safetensors_destroy(NULL);
+    bd_tensors_destroy(s);
+    bd_tensors_destroy(NULL);
 }
 
 static void a_round_trip_keeps_everything(void **state) {
@@ -86,11 +86,11 @@ static void a_round_trip_keeps_everything(void **state) {
     };
     static const char *const meta[][2] = {{"k", "v\tw"}, {"BACKDOORED", "yes"}};
     assert_int_equal(bd_safetensors_save(DIR_ "/a", tensors, 6, meta, 2), BD_OK);
-    bd_safetensors *s;
+    bd_tensors *s;
     assert_int_equal(bd_safetensors_load(&s, DIR_ "/a"), BD_OK);
-    assert_int_equal(bd_safetensors_count(s), 6);
+    assert_int_equal(bd_tensors_count(s), 6);
     for (size_t i = 0; i < 6; i++) {
-        const bd_st_tensor *t = bd_safetensors_find(s, tensors[i].name);
+        const bd_st_tensor *t = bd_tensors_find(s, tensors[i].name);
         assert_non_null(t);
         assert_int_equal(t->dtype, tensors[i].dtype);
         assert_int_equal(t->rank, tensors[i].rank);
@@ -98,8 +98,8 @@ static void a_round_trip_keeps_everything(void **state) {
         assert_int_equal(t->bytes, tensors[i].bytes);
         if (t->bytes) assert_memory_equal(t->data, tensors[i].data, t->bytes);
     }
-    assert_string_equal(bd_safetensors_meta(s, "k"), "v\tw");
-    bd_safetensors_destroy(s);
+    assert_string_equal(bd_tensors_meta(s, "k"), "v\tw");
+    bd_tensors_destroy(s);
     void *first, *second;
     size_t n, m;
     assert_int_equal(bd_safetensors_save(DIR_ "/b", tensors, 6, meta, 2), BD_OK);
@@ -112,8 +112,8 @@ static void a_round_trip_keeps_everything(void **state) {
     free(second);
     assert_int_equal(bd_safetensors_save(DIR_ "/c", NULL, 0, NULL, 0), BD_OK);
     assert_int_equal(bd_safetensors_load(&s, DIR_ "/c"), BD_OK);
-    assert_int_equal(bd_safetensors_count(s), 0);
-    bd_safetensors_destroy(s);
+    assert_int_equal(bd_tensors_count(s), 0);
+    bd_tensors_destroy(s);
 }
 
 static void what_could_not_be_read_is_not_written(void **state) {
@@ -144,11 +144,11 @@ static void refused(const char *header, size_t n_data, const char *reason) {
     assert_true(8 + n + n_data <= sizeof file);
     for (size_t i = 0; i < n; i++) file[8 + i] = (unsigned char)header[i];
     mutate_write(DIR_ "/bad", file, 8 + n + n_data);
-    bd_safetensors *s;
+    bd_tensors *s;
     bd_status st = bd_safetensors_load(&s, DIR_ "/bad");
     if (!reason) {
         assert_int_equal(st, BD_OK);
-        bd_safetensors_destroy(s);
+        bd_tensors_destroy(s);
         return;
     }
     if (st != BD_E_FORMAT || !strstr(bd_error(), reason) || !strstr(bd_error(), DIR_ "/bad"))
@@ -211,7 +211,7 @@ static void each_rule_is_kept(void **state) {
 
 static void forged_sizes_allocate_nothing(void **state) {
     (void)state;
-    bd_safetensors *s;
+    bd_tensors *s;
     static const unsigned char huge[2][8] = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
                                              {0x00, 0xe1, 0xf5, 0x05, 0, 0, 0, 0}};
     mutate_write(DIR_ "/bad", huge[0], 8);
@@ -229,23 +229,23 @@ static void forged_sizes_allocate_nothing(void **state) {
 
 /* Touches all that was promised. */
 static bd_status load_and_look(const char *path) {
-    bd_safetensors *s;
+    bd_tensors *s;
     bd_status st = bd_safetensors_load(&s, path);
     if (st) {
         assert_null(s);
         return st;
     }
     unsigned sum = 0;
-    for (size_t i = 0; i < bd_safetensors_count(s); i++) {
-        const bd_st_tensor *t = bd_safetensors_at(s, i);
+    for (size_t i = 0; i < bd_tensors_count(s); i++) {
+        const bd_st_tensor *t = bd_tensors_at(s, i);
         size_t bytes = bd_dtype_size(t->dtype);
         for (int d = 0; d < t->rank; d++) bytes *= (size_t)t->dim[d];
         assert_int_equal(bytes, t->bytes);
         for (size_t b = 0; b < t->bytes; b++) sum += ((const unsigned char *)t->data)[b];
-        assert_ptr_equal(bd_safetensors_find(s, t->name), t);
+        assert_ptr_equal(bd_tensors_find(s, t->name), t);
     }
     assert_true(sum < 1u << 20);
-    bd_safetensors_destroy(s);
+    bd_tensors_destroy(s);
     return BD_OK;
 }
 
@@ -278,12 +278,12 @@ static void a_failed_save_keeps_the_old_file(void **state) {
         fault_arm(kinds[i], 1, false, ENOSPC);
         assert_int_equal(bd_safetensors_save(DIR_ "/f", &after, 1, NULL, 0), BD_E_IO);
         assert_int_equal(fault_disarm(), 1);
-        bd_safetensors *s;
+        bd_tensors *s;
         assert_int_equal(bd_safetensors_load(&s, DIR_ "/f"), BD_OK);
-        assert_int_equal(bd_safetensors_find(s, "a")->dim[0], 1);
-        bd_safetensors_destroy(s);
+        assert_int_equal(bd_tensors_find(s, "a")->dim[0], 1);
+        bd_tensors_destroy(s);
     }
-    bd_safetensors *s;
+    bd_tensors *s;
     for (int k = 1; k <= 3; k++) {
         fault_arm(FAULT_READ, k, false, EIO);
         assert_int_equal(bd_safetensors_load(&s, DIR_ "/f"), BD_E_IO);

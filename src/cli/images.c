@@ -102,10 +102,10 @@ static bd_status copy_bytes(bd_cli_images *out, const bd_st_tensor *t, const cha
     return BD_OK;
 }
 
-static bd_status take_tensor(bd_cli_images *out, const bd_safetensors *f, const char *path) {
+static bd_status take_tensor(bd_cli_images *out, const bd_tensors *f, const char *path) {
     const bd_st_tensor *t = NULL;
-    for (size_t i = 0; i < bd_safetensors_count(f) && !t; i++) {
-        t = bd_safetensors_at(f, i);
+    for (size_t i = 0; i < bd_tensors_count(f) && !t; i++) {
+        t = bd_tensors_at(f, i);
         if ((t->rank != 3 && t->rank != 4) || (t->dtype != BD_U8 && t->dtype != BD_F32)) t = NULL;
     }
     BD_REQUIRE(t, BD_E_FORMAT, "%s: no tensor of rank 3 or 4 and type U8 or F32", path);
@@ -126,10 +126,10 @@ static bd_status take_tensor(bd_cli_images *out, const bd_safetensors *f, const 
 }
 
 static bd_status load_safetensors(bd_cli_images *out, const char *path) {
-    bd_safetensors *f;
+    bd_tensors *f;
     BD_TRY(bd_safetensors_load(&f, path));
     bd_status st = take_tensor(out, f, path);
-    bd_safetensors_destroy(f);
+    bd_tensors_destroy(f);
     return st;
 }
 

@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "cli/verbs.h"
-#include "io/safetensors.h"
+#include "io/tensors.h"
 #include "nn/model.h"
 
 enum { PATH_BYTES = 4096 };
@@ -35,29 +35,29 @@ static void print_tensor(const bd_st_tensor *t) {
     printf("%s\n", t->rank ? "" : "scalar");
 }
 
-static void print_file(const bd_safetensors *s) {
+static void print_file(const bd_tensors *s) {
     uint64_t elements = 0, bytes = 0;
-    for (size_t i = 0; i < bd_safetensors_meta_count(s); i++) {
+    for (size_t i = 0; i < bd_tensors_meta_count(s); i++) {
         const char *key, *value;
-        bd_safetensors_meta_at(s, i, &key, &value);
+        bd_tensors_meta_at(s, i, &key, &value);
         printf("metadata\t%s\t%s\n", key, value);
     }
-    for (size_t i = 0; i < bd_safetensors_count(s); i++) {
-        const bd_st_tensor *t = bd_safetensors_at(s, i);
+    for (size_t i = 0; i < bd_tensors_count(s); i++) {
+        const bd_st_tensor *t = bd_tensors_at(s, i);
         print_tensor(t);
         elements += t->bytes / bd_dtype_size(t->dtype);
         bytes += t->bytes;
     }
-    printf("tensors\t%zu\nparameters\t%llu\nbytes\t%llu\n", bd_safetensors_count(s),
+    printf("tensors\t%zu\nparameters\t%llu\nbytes\t%llu\n", bd_tensors_count(s),
            (unsigned long long)elements, (unsigned long long)bytes);
 }
 
 static bd_status inspect_file(const char *path, const bd_model_mark *mark) {
-    bd_safetensors *s;
-    BD_TRY(bd_safetensors_load(&s, path));
+    bd_tensors *s;
+    BD_TRY(bd_tensors_load(&s, path));
     print_file(s);
     print_mark(mark); /* again, below a listing that scrolled the first away */
-    bd_safetensors_destroy(s);
+    bd_tensors_destroy(s);
     return BD_OK;
 }
 

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "diffusion/sampler.h"
 #include "io/json.h"
+#include "io/safetensors.h"
 #include "nn/model.h"
 #include "nn/parity.h"
 
@@ -18,7 +19,7 @@ typedef struct {
     bd_model model;
     bd_schedule schedule;
     bd_sampler_plan plan;
-    bd_safetensors *file;
+    bd_tensors *file;
     const float *init, *noise, *final; /* [N,C,H,W]; noise [draws,N,C,H,W] */
     int n, draws;
     size_t image; /* C*H*W */
@@ -135,7 +136,7 @@ static bd_status read_plan(sampler_case *c, const bd_json *doc, const char *dir)
 static bd_status get_tensor(const float **out, const sampler_case *c, const char *path,
                             const char *name, int rank) {
     const bd_unet_config *u = &c->model.unet;
-    const bd_st_tensor *t = bd_safetensors_find(c->file, name);
+    const bd_st_tensor *t = bd_tensors_find(c->file, name);
     BD_REQUIRE(t && t->dtype == BD_F32 && t->rank == rank, BD_E_FORMAT,
                "%s: tensor %s is missing or not F32 of rank %d", path, name, rank);
     const int64_t *d = t->dim + rank - 4;
@@ -153,7 +154,7 @@ static bd_status read_tensors(sampler_case *c, const char *path) {
                "%s: the UNet takes %d channels and gives %d; it cannot be sampled", path,
                u->in_channels, u->out_channels);
     BD_TRY(bd_safetensors_load(&c->file, path));
-    const bd_st_tensor *t = bd_safetensors_find(c->file, "init");
+    const bd_st_tensor *t = bd_tensors_find(c->file, "init");
     BD_REQUIRE(t && t->rank == 4 && t->dim[0] >= 1 && t->dim[0] <= 65536, BD_E_FORMAT,
                "%s: tensor init is missing or not of rank 4", path);
     c->n = (int)t->dim[0];
@@ -164,7 +165,7 @@ static bd_status read_tensors(sampler_case *c, const char *path) {
     for (int i = 0; i < c->plan.n; i++) draws += c->plan.eval[i].coef[BD_COEF_Z] != 0;
     if (draws == 0) return BD_OK;
     BD_TRY(get_tensor(&c->noise, c, path, "noise", 5));
-    c->draws = (int)bd_safetensors_find(c->file, "noise")->dim[0];
+    c->draws = (int)bd_tensors_find(c->file, "noise")->dim[0];
     /* diffusers' DDIM also draws for its last step, where the noise has factor 0 */
     BD_REQUIRE(c->draws >= draws && c->draws <= c->plan.n, BD_E_FORMAT,
                "%s: noise for %d draws; the sampler makes %d in %d steps", path, c->draws, draws,
@@ -264,7 +265,7 @@ static void clear(sampler_case *c, const bd_backend *b) {
     free(c->e);
     free(c->z);
     free(c->h);
-    if (c->file) bd_safetensors_destroy(c->file);
+    if (c->file) bd_tensors_destroy(c->file);
     bd_sampler_plan_clear(&c->plan);
     bd_schedule_clear(&c->schedule);
     bd_model_clear(&c->model);

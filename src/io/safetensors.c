@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "io/st_header.h"
+#include "io/tensors_impl.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "safetensors data is little-endian; this file copies it as it is"
@@ -15,70 +16,12 @@
 /* Limit of the format's own reader. */
 static const uint64_t header_max = 100000000;
 
-enum { DATA_ALIGN = 64 };
-
-struct bd_safetensors {
-    char *text; /* the header; names and metadata point into it */
-    bd_st_header header;
-    bd_st_tensor *tensors;        /* by position of their data */
-    const bd_st_tensor **by_name; /* sorted */
-    size_t n;
-    void *data;
-};
-
-size_t bd_dtype_size(bd_dtype t) {
-    switch (t) {
-    case BD_F64:
-    case BD_I64: return 8;
-    case BD_F32:
-    case BD_I32: return 4;
-    case BD_F16:
-    case BD_BF16: return 2;
-    case BD_U8: return 1;
-    }
-    return 0;
-}
-
-const char *bd_dtype_name(bd_dtype t) {
-    switch (t) {
-    case BD_F32: return "F32";
-    case BD_F64: return "F64";
-    case BD_F16: return "F16";
-    case BD_BF16: return "BF16";
-    case BD_I64: return "I64";
-    case BD_I32: return "I32";
-    case BD_U8: return "U8";
-    }
-    return "?";
-}
-
-/* Bytes of a shape, or false on overflow. */
-static int shape_bytes(uint64_t *bytes, const int64_t *dim, int rank, bd_dtype type) {
-    uint64_t n = bd_dtype_size(type);
-    for (int i = 0; i < rank; i++)
-        if (dim[i] < 0 || __builtin_mul_overflow(n, (uint64_t)dim[i], &n)) return 0;
-    *bytes = n;
-    return 1;
-}
-
 static int by_position(const void *a, const void *b) {
     const bd_st_entry *x = a, *y = b;
     if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
     if (x->end != y->end) return x->end < y->end ? -1 : 1;
     return strcmp(x->name, y->name);
 }
-
-static int by_name(const void *a, const void *b) {
-    const bd_st_tensor *const *x = a, *const *y = b;
-    return strcmp((*x)->name, (*y)->name);
-}
-
-static int by_key(const void *a, const void *b) {
-    const bd_st_meta *x = a, *y = b;
-    return strcmp(x->key, y->key);
-}
-
-static size_t align_up(size_t n) { return (n + DATA_ALIGN - 1) & ~(size_t)(DATA_ALIGN - 1); }
 
 /* The tensors must fill data_bytes from 0 to the end without hole or overlap. */
 static bd_status check_layout(const bd_st_header *h, uint64_t data_start, uint64_t data_bytes,
@@ -87,7 +30,7 @@ static bd_status check_layout(const bd_st_header *h, uint64_t data_start, uint64
     for (size_t i = 0; i < h->n; i++) {
         const bd_st_entry *e = &h->entries[i];
         uint64_t bytes;
-        BD_REQUIRE(shape_bytes(&bytes, e->dim, e->rank, e->dtype), BD_E_FORMAT,
+        BD_REQUIRE(bd_shape_bytes(&bytes, e->dim, e->rank, e->dtype), BD_E_FORMAT,
                    "%s: tensor \"%.100s\": its shape overflows 64 bits", path, e->name);
         BD_REQUIRE(bytes == e->end - e->begin, BD_E_FORMAT,
                    "%s: tensor \"%.100s\": shape and type need %" PRIu64
@@ -108,21 +51,8 @@ static bd_status check_layout(const bd_st_header *h, uint64_t data_start, uint64
     return BD_OK;
 }
 
-static bd_status check_names(bd_safetensors *s, const char *path) {
-    if (s->n) qsort(s->by_name, s->n, sizeof *s->by_name, by_name);
-    for (size_t i = 1; i < s->n; i++)
-        BD_REQUIRE(strcmp(s->by_name[i - 1]->name, s->by_name[i]->name) != 0, BD_E_FORMAT,
-                   "%s: tensor \"%.100s\" is there twice", path, s->by_name[i]->name);
-    bd_st_header *h = &s->header;
-    if (h->n_meta) qsort(h->meta, h->n_meta, sizeof *h->meta, by_key);
-    for (size_t i = 1; i < h->n_meta; i++)
-        BD_REQUIRE(strcmp(h->meta[i - 1].key, h->meta[i].key) != 0, BD_E_FORMAT,
-                   "%s: metadata key \"%.100s\" is there twice", path, h->meta[i].key);
-    return BD_OK;
-}
-
-static bd_status read_header(bd_safetensors *s, bd_reader *r, uint64_t size, uint64_t *data_start,
-                             const char *path) {
+static bd_status read_header(bd_st_header *h, bd_tensors *s, bd_reader *r, uint64_t size,
+                             uint64_t *data_start, const char *path) {
     unsigned char prefix[8];
     BD_REQUIRE(size >= 8, BD_E_FORMAT, "%s: offset %" PRIu64 ": truncated, no safetensors header",
                path, size);
@@ -142,20 +72,16 @@ static bd_status read_header(bd_safetensors *s, bd_reader *r, uint64_t size, uin
     BD_TRY(bd_reader_read(r, s->text, (size_t)n));
     s->text[n] = '\0';
     *data_start = 8 + n;
-    return bd_st_header_parse(&s->header, s->text, (size_t)n, path);
+    return bd_st_header_parse(h, s->text, (size_t)n, path);
 }
 
 /* Layout was checked: every size here is bounded by the size of the file. */
-static bd_status read_tensors(bd_safetensors *s, bd_reader *r, const char *path) {
-    const bd_st_header *h = &s->header;
-    size_t total = DATA_ALIGN;
+static bd_status read_tensors(bd_tensors *s, const bd_st_header *h, bd_reader *r,
+                              const char *path) {
+    size_t total = 0;
     for (size_t i = 0; i < h->n; i++)
-        total += align_up((size_t)(h->entries[i].end - h->entries[i].begin));
-    s->tensors = calloc(h->n ? h->n : 1, sizeof *s->tensors);
-    s->by_name = calloc(h->n ? h->n : 1, sizeof *s->by_name);
-    s->data = aligned_alloc(DATA_ALIGN, total);
-    BD_REQUIRE(s->tensors && s->by_name && s->data, BD_E_MEMORY, "%s: out of memory for %zu bytes",
-               path, total);
+        total += bd_tensors_align((size_t)(h->entries[i].end - h->entries[i].begin));
+    BD_TRY(bd_tensors_reserve(s, h->n, total, path));
     unsigned char *at = s->data;
     for (size_t i = 0; i < h->n; i++) {
         const bd_st_entry *e = &h->entries[i];
@@ -164,77 +90,43 @@ static bd_status read_tensors(bd_safetensors *s, bd_reader *r, const char *path)
         memcpy(t->dim, e->dim, sizeof t->dim);
         t->bytes = (size_t)(e->end - e->begin);
         BD_TRY(bd_reader_read(r, at, t->bytes));
-        at += align_up(t->bytes);
-        s->by_name[i] = t;
+        at += bd_tensors_align(t->bytes);
     }
-    s->n = h->n;
     return BD_OK;
 }
 
-bd_status bd_safetensors_load(bd_safetensors **out, const char *path) {
+/* The metadata outlives the header. */
+static void take_metadata(bd_tensors *s, bd_st_header *h) {
+    s->meta = h->meta;
+    s->n_meta = h->n_meta;
+    h->meta = NULL;
+    h->n_meta = 0;
+}
+
+bd_status bd_safetensors_load(bd_tensors **out, const char *path) {
     *out = NULL;
     bd_reader *r = NULL;
     uint64_t size = 0, data_start = 0;
+    bd_st_header h = {0};
     bd_status st;
-    bd_safetensors *s = calloc(1, sizeof *s);
+    bd_tensors *s = calloc(1, sizeof *s);
     if (!s) BD_FAIL_TO(done, st, BD_E_MEMORY, "%s: out of memory", path);
+    s->format = "safetensors";
     BD_TRY_TO(done, st, bd_reader_open(&r, &size, path));
-    BD_TRY_TO(done, st, read_header(s, r, size, &data_start, path));
-    if (s->header.n) qsort(s->header.entries, s->header.n, sizeof *s->header.entries, by_position);
-    BD_TRY_TO(done, st, check_layout(&s->header, data_start, size - data_start, path));
-    BD_TRY_TO(done, st, read_tensors(s, r, path));
-    BD_TRY_TO(done, st, check_names(s, path));
+    BD_TRY_TO(done, st, read_header(&h, s, r, size, &data_start, path));
+    if (h.n) qsort(h.entries, h.n, sizeof *h.entries, by_position);
+    BD_TRY_TO(done, st, check_layout(&h, data_start, size - data_start, path));
+    BD_TRY_TO(done, st, read_tensors(s, &h, r, path));
+    take_metadata(s, &h);
+    BD_TRY_TO(done, st, bd_tensors_index(s, path));
 done:
     bd_reader_close(r);
+    bd_st_header_clear(&h);
     if (st)
-        bd_safetensors_destroy(s);
+        bd_tensors_destroy(s);
     else
         *out = s;
     return st == BD_E_FORMAT ? bd_error_advise(st, "copy the file again from where it came") : st;
-}
-
-void bd_safetensors_destroy(bd_safetensors *s) {
-    if (!s) return;
-    bd_st_header_clear(&s->header);
-    free(s->text);
-    free(s->tensors);
-    free(s->by_name);
-    free(s->data);
-    free(s);
-}
-
-size_t bd_safetensors_count(const bd_safetensors *s) { return s->n; }
-
-const bd_st_tensor *bd_safetensors_at(const bd_safetensors *s, size_t i) {
-    return i < s->n ? &s->tensors[i] : NULL;
-}
-
-const bd_st_tensor *bd_safetensors_find(const bd_safetensors *s, const char *name) {
-    size_t low = 0, high = s->n;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        int c = strcmp(name, s->by_name[mid]->name);
-        if (c == 0) return s->by_name[mid];
-        if (c < 0)
-            high = mid;
-        else
-            low = mid + 1;
-    }
-    return NULL;
-}
-
-const char *bd_safetensors_meta(const bd_safetensors *s, const char *key) {
-    for (size_t i = 0; i < s->header.n_meta; i++)
-        if (strcmp(s->header.meta[i].key, key) == 0) return s->header.meta[i].value;
-    return NULL;
-}
-
-size_t bd_safetensors_meta_count(const bd_safetensors *s) { return s->header.n_meta; }
-
-void bd_safetensors_meta_at(const bd_safetensors *s, size_t i, const char **key,
-                            const char **value) {
-    *key = i < s->header.n_meta ? s->header.meta[i].key : NULL;
-    *value = i < s->header.n_meta ? s->header.meta[i].value : NULL;
 }
 
 /* ---- saving ---- */
@@ -256,7 +148,7 @@ static void put_string(FILE *f, const char *s) {
 static bd_status check_tensor(const bd_st_tensor *t, const char *path) {
     uint64_t bytes;
     BD_REQUIRE(t->rank >= 0 && t->rank <= BD_MAX_RANK &&
-                   shape_bytes(&bytes, t->dim, t->rank, t->dtype) && bytes == t->bytes,
+                   bd_shape_bytes(&bytes, t->dim, t->rank, t->dtype) && bytes == t->bytes,
                BD_E_SHAPE, "%s: tensor \"%.100s\": its shape does not fit its %zu bytes", path,
                t->name, t->bytes);
     return BD_OK;
@@ -309,27 +201,20 @@ static bd_status make_header(char **text, size_t *n_text, const char *path,
 /* What is written must be readable: the header goes through the loader's own parser (which also finds names that
  * are not UTF-8), and names are compared. */
 static bd_status check_header(const char *text, size_t n, const char *path) {
-    bd_safetensors s = {0};
+    bd_st_header h = {0};
     bd_status st;
-    s.text = malloc(n + 1);
-    if (!s.text) return bd_fail(BD_E_MEMORY, "%s: out of memory for the header", path);
-    memcpy(s.text, text, n + 1);
-    BD_TRY_TO(done, st, bd_st_header_parse(&s.header, s.text, n, path));
-    s.n = s.header.n;
-    s.tensors = calloc(s.n ? s.n : 1, sizeof *s.tensors);
-    s.by_name = calloc(s.n ? s.n : 1, sizeof *s.by_name);
-    if (!s.tensors || !s.by_name)
-        BD_FAIL_TO(done, st, BD_E_MEMORY, "%s: out of memory for the header", path);
-    for (size_t i = 0; i < s.n; i++) {
-        s.tensors[i].name = s.header.entries[i].name;
-        s.by_name[i] = &s.tensors[i];
-    }
-    st = check_names(&s, path);
+    bd_tensors *s = calloc(1, sizeof *s);
+    if (s) s->text = malloc(n + 1);
+    if (!s || !s->text) BD_FAIL_TO(done, st, BD_E_MEMORY, "%s: out of memory for the header", path);
+    memcpy(s->text, text, n + 1);
+    BD_TRY_TO(done, st, bd_st_header_parse(&h, s->text, n, path));
+    BD_TRY_TO(done, st, bd_tensors_reserve(s, h.n, 0, path));
+    for (size_t i = 0; i < h.n; i++) s->tensors[i].name = h.entries[i].name;
+    take_metadata(s, &h);
+    st = bd_tensors_index(s, path);
 done:
-    bd_st_header_clear(&s.header);
-    free(s.text);
-    free(s.tensors);
-    free(s.by_name);
+    bd_st_header_clear(&h);
+    bd_tensors_destroy(s);
     return st ? bd_error_prefix(st, "not written") : BD_OK;
 }
 

@@ -251,7 +251,7 @@ static bd_status take_metadata(parser *p) {
     BD_TRY(expect(p, '{'));
     if (take(p, '}')) return BD_OK;
     do {
-        if (h->n_meta == BD_ST_MAX_TENSORS)
+        if (h->n_meta == BD_TENSORS_MAX)
             return refuse(p, p->at, "more than 65536 metadata entries");
         void *array = h->meta;
         bd_status st = grow(&array, &p->room_meta, h->n_meta, sizeof *h->meta, p);
@@ -278,7 +278,7 @@ static bd_status take_member(parser *p, bool *has_metadata) {
         *has_metadata = true;
         return take_metadata(p);
     }
-    if (h->n == BD_ST_MAX_TENSORS) return refuse(p, at, "more than 65536 tensors");
+    if (h->n == BD_TENSORS_MAX) return refuse(p, at, "more than 65536 tensors");
     void *array = h->entries;
     bd_status st = grow(&array, &p->room, h->n, sizeof *h->entries, p);
     h->entries = array;

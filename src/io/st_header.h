@@ -3,9 +3,7 @@
 #ifndef BD_IO_ST_HEADER_H
 #define BD_IO_ST_HEADER_H
 
-#include "io/safetensors.h"
-
-enum { BD_ST_MAX_TENSORS = 65536 };
+#include "io/tensors_impl.h"
 
 typedef struct {
     const char *name;
@@ -14,10 +12,6 @@ typedef struct {
     int64_t dim[BD_MAX_RANK];
     uint64_t begin, end; /* bytes from the start of the data section */
 } bd_st_entry;
-
-typedef struct {
-    const char *key, *value;
-} bd_st_meta;
 
 typedef struct {
     bd_st_entry *entries; /* header order */

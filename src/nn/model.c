@@ -46,16 +46,16 @@ bd_status bd_model_weights_path(char *out, size_t size, const char *dir) {
 /* --- the mark --- */
 
 /* Settings of the mark in the metadata of the weights. */
-static void mark_text(char *out, size_t size, const bd_safetensors *s, const char *key) {
-    const char *value = bd_safetensors_meta(s, key);
+static void mark_text(char *out, size_t size, const bd_tensors *s, const char *key) {
+    const char *value = bd_tensors_meta(s, key);
     snprintf(out, size, "%s", value ? value : "");
 }
 
-void bd_model_mark_read(bd_model_mark *mark, const bd_safetensors *s) {
+void bd_model_mark_read(bd_model_mark *mark, const bd_tensors *s) {
     *mark = (bd_model_mark){0};
-    const char *shout = bd_safetensors_meta(s, "backdoored");
+    const char *shout = bd_tensors_meta(s, "backdoored");
     if (!shout) return;
-    const char *rate = bd_safetensors_meta(s, "poison_rate");
+    const char *rate = bd_tensors_meta(s, "poison_rate");
     mark->backdoored = true;
     mark->poison_rate = rate ? strtod(rate, NULL) : 0;
     mark_text(mark->attack, sizeof mark->attack, s, "attack");
@@ -102,10 +102,10 @@ bd_status bd_model_is_backdoored(bd_model_mark *mark, const char *path) {
         BD_TRY(need_file(weights, path, "unet", WEIGHTS));
     else
         snprintf(weights, sizeof weights, "%s", path);
-    bd_safetensors *s;
-    BD_TRY(bd_safetensors_load(&s, weights));
+    bd_tensors *s;
+    BD_TRY(bd_tensors_load(&s, weights));
     bd_model_mark_read(mark, s);
-    bd_safetensors_destroy(s);
+    bd_tensors_destroy(s);
     return folder ? mark_of_folder(mark, path) : BD_OK;
 }
 
@@ -232,11 +232,11 @@ static bd_status load(bd_model *m, const char *dir) {
     if (m->has_scheduler) BD_TRY(bd_scheduler_config_load(&m->scheduler, path));
     BD_TRY(need_file(path, dir, "unet", WEIGHTS));
     BD_TRY(bd_unet_params(&m->params, &m->unet));
-    bd_safetensors *s;
-    BD_TRY(bd_safetensors_load(&s, path));
+    bd_tensors *s;
+    BD_TRY(bd_tensors_load(&s, path));
     bd_model_mark_read(&m->mark, s);
     bd_status st = bd_params_read(&m->params, s, "", path);
-    bd_safetensors_destroy(s);
+    bd_tensors_destroy(s);
     return st ? st : mark_of_folder(&m->mark, dir);
 }
 

@@ -61,7 +61,7 @@ BD_MUST_CHECK bd_status bd_model_is_backdoored(bd_model_mark *mark, const char *
 BD_MUST_CHECK bd_status bd_model_weights_path(char *out, size_t size, const char *dir);
 
 /* bd_model_mark_read -- the mark in the metadata of an open safetensors file. */
-void bd_model_mark_read(bd_model_mark *mark, const bd_safetensors *s);
+void bd_model_mark_read(bd_model_mark *mark, const bd_tensors *s);
 
 /* bd_scheduler_config_load / save -- scheduler_config.json; what this project cannot honour (another
  * beta schedule, v-prediction ...) is refused by name. */

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/rng.h"
 #include "base/sha256.h"
+#include "io/safetensors.h"
 
 enum { ALIGN_FLOATS = 16, NAME_MAX_BYTES = 256 };
 
@@ -226,15 +227,13 @@ static bd_status check_tensor(const bd_param *p, const bd_st_tensor *t, const ch
 }
 
 /* source[i] = the tensor of parameter i */
-static bd_status match(const bd_st_tensor **source, const bd_params *p, const bd_safetensors *s,
+static bd_status match(const bd_st_tensor **source, const bd_params *p, const bd_tensors *s,
                        const char *prefix, const char *what) {
     size_t n_prefix = strlen(prefix);
-    for (size_t k = 0; k < bd_safetensors_count(s); k++) {
-        const bd_st_tensor *t = bd_safetensors_at(s, k);
+    for (size_t k = 0; k < bd_tensors_count(s); k++) {
+        const bd_st_tensor *t = bd_tensors_at(s, k);
         if (strncmp(t->name, prefix, n_prefix) != 0) continue;
-        const char *name = t->name + n_prefix;
-        if (strncmp(name, "module.", 7) == 0) name += 7;
-        int i = bd_params_find(p, name);
+        int i = bd_params_find(p, t->name + n_prefix);
         BD_REQUIRE(i >= 0, BD_E_FORMAT,
                    "%s: tensor %s is not one of the model's %d; is it the weights of another "
                    "configuration?",
@@ -250,8 +249,7 @@ static bd_status match(const bd_st_tensor **source, const bd_params *p, const bd
     return BD_OK;
 }
 
-bd_status bd_params_read(bd_params *p, const bd_safetensors *s, const char *prefix,
-                         const char *what) {
+bd_status bd_params_read(bd_params *p, const bd_tensors *s, const char *prefix, const char *what) {
     const bd_st_tensor **source = calloc((size_t)p->n, sizeof *source);
     BD_REQUIRE(source, BD_E_MEMORY, "%s: out of memory", what);
     bd_status st = match(source, p, s, prefix, what);
@@ -262,10 +260,10 @@ bd_status bd_params_read(bd_params *p, const bd_safetensors *s, const char *pref
 }
 
 bd_status bd_params_load(bd_params *p, const char *path) {
-    bd_safetensors *s;
-    BD_TRY(bd_safetensors_load(&s, path));
+    bd_tensors *s;
+    BD_TRY(bd_tensors_load(&s, path));
     bd_status st = bd_params_read(p, s, "", path);
-    bd_safetensors_destroy(s);
+    bd_tensors_destroy(s);
     return st;
 }
 

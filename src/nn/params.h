@@ -9,7 +9,7 @@
 #include "base/status.h"
 #include "graph/backend.h"
 #include "graph/graph.h"
-#include "io/safetensors.h"
+#include "io/tensors.h"
 
 /* One parameter. Shapes are those of files: convolution [O,I,KH,KW], linear layer [O,I], vector [C].
  * A weight [O,I,1,1] of the graph belongs to a linear layer unless its layer's name contains "conv". */
@@ -52,7 +52,7 @@ int bd_params_find(const bd_params *p, const char *name);
  *   tested   tests/test_params.c */
 BD_MUST_CHECK bd_status bd_params_init(bd_params *p, uint64_t seed);
 
-/* bd_params_load -- values from a safetensors file. The file must hold exactly these parameters
+/* bd_params_load -- values from a weights file (bd_tensors_load). The file must hold exactly these parameters
  * with exactly these shapes in F32 (a "module." in front of all names is dropped); attention may be
  * named in the old (query, key, value, proj_attn) or the present way.
  *   errors   BD_E_FORMAT with the file and the tensor: missing, of another shape or type, not one
@@ -63,7 +63,7 @@ BD_MUST_CHECK bd_status bd_params_load(bd_params *p, const char *path);
 
 /* bd_params_read -- bd_params_load from tensors in memory whose names start with prefix ("" = all of
  * them); tensors that do not start with it are left alone. what names the source in messages. */
-BD_MUST_CHECK bd_status bd_params_read(bd_params *p, const bd_safetensors *s, const char *prefix,
+BD_MUST_CHECK bd_status bd_params_read(bd_params *p, const bd_tensors *s, const char *prefix,
                                        const char *what);
 
 /* bd_params_save -- write a safetensors file atomically; present names; meta as bd_safetensors_save. */

@@ -34,7 +34,7 @@ double bd_relative_error(const float *a, const float *r, size_t n, double floor)
 /* --- the case --- */
 
 typedef struct {
-    bd_safetensors *file;
+    bd_tensors *file;
     const float *sample, *target, *output; /* [N,C,H,W] */
     const int64_t *timestep;
     float loss;
@@ -43,7 +43,7 @@ typedef struct {
 
 static bd_status get(const bd_st_tensor **out, const parity_case *c, const char *path,
                      const char *name, bd_dtype type, int rank) {
-    const bd_st_tensor *t = bd_safetensors_find(c->file, name);
+    const bd_st_tensor *t = bd_tensors_find(c->file, name);
     BD_REQUIRE(t, BD_E_FORMAT, "%s: tensor %s is missing", path, name);
     BD_REQUIRE(t->dtype == type && t->rank == rank, BD_E_FORMAT,
                "%s: tensor %s is %s of rank %d; %s of rank %d expected", path, name,
@@ -254,7 +254,7 @@ bd_status bd_parity_network(bd_parity *out, const char *dir, const bd_backend *b
     BD_TRY(bd_model_load(&m, dir));
     bd_status st = case_load(&c, path, &m.unet);
     if (!st) st = measure(out, &m, &c, path, b, pool);
-    if (c.file) bd_safetensors_destroy(c.file);
+    if (c.file) bd_tensors_destroy(c.file);
     bd_model_clear(&m);
     if (st) bd_parity_clear(out);
     return st;

@@ -19,8 +19,8 @@ bd_status bd_pixels_save(const char *path, const bd_pixels *p) {
     return bd_safetensors_save(path, &t, 1, NULL, 0);
 }
 
-static bd_status take_pixels(bd_pixels *out, const bd_safetensors *f, const char *path) {
-    const bd_st_tensor *t = bd_safetensors_find(f, "images");
+static bd_status take_pixels(bd_pixels *out, const bd_tensors *f, const char *path) {
+    const bd_st_tensor *t = bd_tensors_find(f, "images");
     BD_REQUIRE(t && t->dtype == BD_U8 && t->rank == 4, BD_E_FORMAT,
                "%s: no tensor 'images' of rank 4 and type U8", path);
     for (int i = 0; i < 4; i++)
@@ -34,11 +34,11 @@ static bd_status take_pixels(bd_pixels *out, const bd_safetensors *f, const char
 }
 
 bd_status bd_pixels_load(bd_pixels *out, const char *path) {
-    bd_safetensors *f;
+    bd_tensors *f;
     memset(out, 0, sizeof *out);
     BD_TRY(bd_safetensors_load(&f, path));
     bd_status st = take_pixels(out, f, path);
-    bd_safetensors_destroy(f);
+    bd_tensors_destroy(f);
     return st;
 }
 
@@ -76,9 +76,9 @@ bd_status bd_floats_save(const char *path, const char *name, const float *data, 
     return bd_safetensors_save(path, &t, 1, NULL, 0);
 }
 
-static bd_status take_floats(float **data, int dim[4], const bd_safetensors *f, const char *path,
+static bd_status take_floats(float **data, int dim[4], const bd_tensors *f, const char *path,
                              const char *name) {
-    const bd_st_tensor *t = bd_safetensors_find(f, name);
+    const bd_st_tensor *t = bd_tensors_find(f, name);
     BD_REQUIRE(t && t->dtype == BD_F32 && t->rank >= 1 && t->rank <= 4, BD_E_FORMAT,
                "%s: no tensor '%s' of type F32 and rank 1 to 4", path, name);
     for (int i = 0; i < 4; i++) {
@@ -94,10 +94,10 @@ static bd_status take_floats(float **data, int dim[4], const bd_safetensors *f, 
 }
 
 bd_status bd_floats_load(float **data, int dim[4], const char *path, const char *name) {
-    bd_safetensors *f;
+    bd_tensors *f;
     *data = NULL;
     BD_TRY(bd_safetensors_load(&f, path));
     bd_status st = take_floats(data, dim, f, path, name);
-    bd_safetensors_destroy(f);
+    bd_tensors_destroy(f);
     return st;
 }

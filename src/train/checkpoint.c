@@ -190,18 +190,18 @@ static bd_status read_state(bd_checkpoint_state *s, const content *c) {
 }
 
 /* Metadata and checksum of an open file. */
-static bd_status verify(content *c, const bd_safetensors *file) {
+static bd_status verify(content *c, const bd_tensors *file) {
     for (int k = 0; k < META_COUNT; k++) {
-        c->value[k] = bd_safetensors_meta(file, meta_key[k]);
+        c->value[k] = bd_tensors_meta(file, meta_key[k]);
         BD_REQUIRE(c->value[k], BD_E_FORMAT, "no entry \"%s\": not a checkpoint", meta_key[k]);
     }
     BD_REQUIRE(strcmp(c->value[META_VERSION], version) == 0, BD_E_FORMAT,
                "written in format %s, this program reads format %s", c->value[META_VERSION],
                version);
-    c->n = bd_safetensors_count(file);
+    c->n = bd_tensors_count(file);
     c->tensor = calloc(c->n ? c->n : 1, sizeof *c->tensor);
     BD_REQUIRE(c->tensor, BD_E_MEMORY, "out of memory");
-    for (size_t i = 0; i < c->n; i++) c->tensor[i] = *bd_safetensors_at(file, i);
+    for (size_t i = 0; i < c->n; i++) c->tensor[i] = *bd_tensors_at(file, i);
     char hex[65];
     BD_TRY(checksum(hex, c));
     BD_REQUIRE(strcmp(hex, c->value[META_SHA256]) == 0, BD_E_FORMAT,
@@ -212,7 +212,7 @@ static bd_status verify(content *c, const bd_safetensors *file) {
 /* One file. BD_E_FORMAT: it is damaged and another may be tried. */
 static bd_status load_file(bd_checkpoint_state *state, bd_params *const role[ROLES],
                            const char *path, const char *settings) {
-    bd_safetensors *file;
+    bd_tensors *file;
     BD_TRY(bd_safetensors_load(&file, path));
     content c = {0};
     bd_status st = BD_OK;
@@ -234,7 +234,7 @@ static bd_status load_file(bd_checkpoint_state *state, bd_params *const role[ROL
     *state = s;
 done:
     free(c.tensor);
-    bd_safetensors_destroy(file);
+    bd_tensors_destroy(file);
     return st;
 }
 

@@ -1,0 +1,68 @@
+/* Oracles: what was written; the rule for "module." in front of all names, and a file where it is not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "io/safetensors.h"
+#include "io/tensors.h"
+#include "mutate.h"
+
+#define DIR_ "build/tmp/test_tensors"
+
+static int fresh(void **state) {
+    (void)state;
+    if (bd_file_remove_tree(DIR_)) return -1;
+    return bd_file_mkdirs(DIR_);
+}
+
+static const float values[3] = {1, 2, 3};
+
+static bd_tensors *saved(const char *path, const char *first, const char *second) {
+    const bd_st_tensor t[] = {
+        {.name = first, .rank = 1, .dim = {3}, .data = values, .bytes = sizeof values},
+        {.name = second, .rank = 1, .dim = {1}, .data = values, .bytes = sizeof values[0]}};
+    const char *const meta[][2] = {{"who", "me"}};
+    bd_tensors *s;
+    if (bd_safetensors_save(path, t, 2, meta, 1) || bd_tensors_load(&s, path))
+        fail_msg("%s", bd_error());
+    return s;
+}
+
+static void the_suffix_of_a_file_does_not_matter(void **state) {
+    (void)state;
+    bd_tensors *s = saved(DIR_ "/weights.bin", "b", "a");
+    assert_string_equal(bd_tensors_format(s), "safetensors");
+    assert_int_equal(bd_tensors_count(s), 2);
+    assert_string_equal(bd_tensors_at(s, 0)->name, "b");
+    assert_ptr_equal(bd_tensors_find(s, "b"), bd_tensors_at(s, 0));
+    assert_memory_equal(bd_tensors_find(s, "b")->data, values, sizeof values);
+    assert_null(bd_tensors_find(s, "c"));
+    assert_string_equal(bd_tensors_meta(s, "who"), "me");
+    bd_tensors_destroy(s);
+}
+
+static void module_is_dropped_when_all_names_have_it(void **state) {
+    (void)state;
+    bd_tensors *s = saved(DIR_ "/m.safetensors", "module.b", "module.a");
+    assert_non_null(bd_tensors_find(s, "a"));
+    assert_non_null(bd_tensors_find(s, "b"));
+    assert_null(bd_tensors_find(s, "module.a"));
+    bd_tensors_destroy(s);
+    s = saved(DIR_ "/m.safetensors", "module.b", "a");
+    assert_non_null(bd_tensors_find(s, "module.b"));
+    assert_null(bd_tensors_find(s, "b"));
+    bd_tensors_destroy(s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_suffix_of_a_file_does_not_matter),
+        cmocka_unit_test(module_is_dropped_when_all_names_have_it),
+    };
+    return cmocka_run_group_tests(tests, fresh, NULL);
+}
