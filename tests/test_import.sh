@@ -1,7 +1,7 @@
 #!/bin/bash
 # Oracle: the run that trained the model. A model taken from its folder gives the very bits that it gave there, as the
 # model under test and as the start of a fine-tuning. Speaks TAP, as scripts/run-tests wants.
-# shellcheck disable=SC2317 # the tests are called by name
+# shellcheck disable=SC2016,SC2317 # awk has its own dollars; the tests are called by name
 set -u
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
@@ -113,6 +113,25 @@ settings_that_do_not_fit_are_refused() {
     refuses 'controls = none'
 }
 
-tap a_given_model_paints_what_it_painted_where_it_was_trained fine_tuning_from_a_folder_is_fine_tuning_from_the_model \
+# Each line of the expectations speaks of exactly one cell of the table, and of a number that the cell has.
+every_expectation_of_the_releases_has_its_cell() {
+    "$program" plan --profile releases --runs "$dir/none" >"$dir/plan" 2>"$dir/err" || return 1
+    [ "$(grep -c '^import-' "$dir/plan")" = 10 ] || return 1
+    awk -f plots/csv.awk -f <(echo '
+        /^#/ { next }
+        { n = split_csv($0, f) }
+        FILENAME ~ /releases.csv$/ && FILENAME !~ /authors/ {
+            if (f[1] == "id") next
+            split("", want); k = split(f[4], part, " ")
+            for (i = 1; i <= k; i++) { at = index(part[i], "="); want[substr(part[i], 1, at - 1)] = substr(part[i], at + 1) }
+            key = want["model.folder"] SUBSEP want["sample.sampler"] SUBSEP want["sample.order"] SUBSEP want["sample.clip"]
+            if (cells[key] != 1 || f[6] !~ /^(mse|ssim|hit)$/ || (f[7] == "" && f[8] == "")) { print "# " $0; bad = 1 }
+            claims++; next
+        }
+        f[1] != "model.folder" { cells[f[1] SUBSEP f[5] SUBSEP f[6] SUBSEP f[8]]++ }
+        END { exit bad || claims < 90 }') experiments/authors-releases.csv experiments/expected/releases.csv
+}
+
+tap every_expectation_of_the_releases_has_its_cell a_given_model_paints_what_it_painted_where_it_was_trained fine_tuning_from_a_folder_is_fine_tuning_from_the_model \
     results_say_that_it_was_given a_backdoored_start_is_refused another_network_or_schedule_is_refused \
     a_missing_folder_says_how_to_get_it settings_that_do_not_fit_are_refused

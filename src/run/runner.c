@@ -49,6 +49,14 @@ static void describe_sample(char *out, size_t size, const bd_recipe *r) {
              trigger ? "n + " : "", prior);
 }
 
+/* The end of a path, which tells folders apart. */
+static void describe_folder(char *out, size_t size, const char *path) {
+    enum { SHOWN = 40 };
+    size_t len = strlen(path);
+    snprintf(out, size, "%s%s", len > SHOWN ? "..." : "",
+             len > SHOWN ? path + len - (SHOWN - 3) : path);
+}
+
 void bd_stage_describe(char *out, size_t size, const bd_dag *d, int stage) {
     const bd_stage *s = &d->stage[stage];
     const bd_recipe *r = &s->recipe;
@@ -62,7 +70,7 @@ void bd_stage_describe(char *out, size_t size, const bd_dag *d, int stage) {
         return;
     case BD_KIND_pretrain:
     case BD_KIND_finetune: describe_training(out, size, r, s->kind); return;
-    case BD_KIND_import: snprintf(out, size, "%s", r->model_folder); return;
+    case BD_KIND_import: describe_folder(out, size, r->model_folder); return;
     case BD_KIND_sample: describe_sample(out, size, r); return;
     case BD_KIND_target: snprintf(out, size, "%s", r->attack_target); return;
     default: break;
