@@ -4,8 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "io/safetensors.h"
 #include "io/tensors_impl.h"
+#include "io/torch.h"
+
+enum { SNIFF_BYTES = 64 };
 
 size_t bd_dtype_size(bd_dtype t) {
     switch (t) {
@@ -91,8 +95,33 @@ static void drop_module(bd_tensors *s) {
     for (size_t i = 0; i < s->n; i++) s->tensors[i].name += n;
 }
 
+/* What comes instead of a file that was not really downloaded. */
+static bd_status check_no_page(const unsigned char *start, size_t n, const char *path) {
+    static const char lfs[] = "version https://git-lfs";
+    BD_REQUIRE(n < sizeof lfs - 1 || memcmp(start, lfs, sizeof lfs - 1) != 0, BD_E_FORMAT,
+               "%s: a Git LFS pointer, not the file itself; fetch it with git lfs pull", path);
+    BD_REQUIRE(n < 2 || start[0] != '<', BD_E_FORMAT,
+               "%s: a web page, not a weights file; download the file itself", path);
+    return BD_OK;
+}
+
+static bd_status read_start(unsigned char start[SNIFF_BYTES], size_t *n, const char *path) {
+    bd_reader *r;
+    uint64_t size;
+    BD_TRY(bd_reader_open(&r, &size, path));
+    *n = size < SNIFF_BYTES ? (size_t)size : SNIFF_BYTES;
+    bd_status st = bd_reader_read(r, start, *n);
+    bd_reader_close(r);
+    return st;
+}
+
 bd_status bd_tensors_load(bd_tensors **out, const char *path) {
-    BD_TRY(bd_safetensors_load(out, path));
+    unsigned char start[SNIFF_BYTES];
+    size_t n = 0;
+    *out = NULL;
+    BD_TRY(read_start(start, &n, path));
+    BD_TRY(check_no_page(start, n, path));
+    BD_TRY(bd_torch_is(start, n) ? bd_torch_load(out, path) : bd_safetensors_load(out, path));
     drop_module(*out);
     return BD_OK;
 }

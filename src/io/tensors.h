@@ -28,7 +28,7 @@ typedef struct {
 typedef struct bd_tensors bd_tensors;
 
 /* bd_tensors_load -- the tensors of a file, whose kind is told by its content, never by its name:
- * safetensors (bd_safetensors_load). A "module." in
+ * safetensors (bd_safetensors_load), or a state dict of PyTorch (bd_torch_load). A "module." in
  * front of all names, which DataParallel leaves there, is dropped.
  *   errors   BD_E_MISSING, BD_E_IO, BD_E_FORMAT with file, offset or tensor, and reason; something
  *            else that came in place of a download (a web page, a Git LFS pointer) is named
