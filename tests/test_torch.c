@@ -57,6 +57,11 @@ static void check_state(const bd_tensors *s) {
     const double *low = tensor(s, "low", BD_F64, "4"), *high = tensor(s, "high", BD_F64, "4");
     for (int i = 0; i < 4; i++) assert_true(low[i] == 0.5 * i && high[i] == 0.5 * (4 + i));
     assert_memory_equal(tensor(s, "half", BD_F16, "3"), half, sizeof half);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(bd_st_float(bd_tensors_find(s, "half"), i) == 0.5F * (float)i);
+        assert_true(bd_st_float(bd_tensors_find(s, "bfloat"), i) == 0.5F * (float)i);
+    }
+    assert_false(bd_st_is_float(bd_tensors_find(s, "count")));
     assert_memory_equal(tensor(s, "bfloat", BD_BF16, "3"), bfloat, sizeof bfloat);
     assert_int_equal(*(const int64_t *)tensor(s, "count", BD_I64, ""), -7);
     const int32_t *i32 = tensor(s, "int", BD_I32, "3");

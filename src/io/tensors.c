@@ -49,6 +49,32 @@ bool bd_shape_bytes(uint64_t *bytes, const int64_t *dim, int rank, bd_dtype type
     return true;
 }
 
+/* --- values --- */
+
+bool bd_st_is_float(const bd_st_tensor *t) {
+    return t->dtype == BD_F32 || t->dtype == BD_F16 || t->dtype == BD_BF16;
+}
+
+/* IEEE 754 binary16 as binary32: every value is there, and so is every NaN. */
+static uint32_t widen_half(uint32_t h) {
+    uint32_t sign = (h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 1023;
+    if (exponent == 31) return sign | 0x7f800000 | fraction << 13;
+    if (exponent) return sign | (exponent + 112) << 23 | fraction << 13;
+    if (!fraction) return sign;
+    uint32_t shift = (uint32_t)__builtin_clz(fraction) - 21; /* to the implicit bit */
+    return sign | (113 - shift) << 23 | (fraction << shift & 1023) << 13;
+}
+
+float bd_st_float(const bd_st_tensor *t, size_t k) {
+    uint32_t bits;
+    float value;
+    if (t->dtype == BD_F32) return ((const float *)t->data)[k];
+    uint32_t half = ((const uint16_t *)t->data)[k];
+    bits = t->dtype == BD_BF16 ? half << 16 : widen_half(half);
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 /* --- filling --- */
 
 bd_status bd_tensors_reserve(bd_tensors *s, size_t n, size_t bytes, const char *path) {

@@ -2,6 +2,7 @@
 #ifndef BD_IO_TENSORS_H
 #define BD_IO_TENSORS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,11 @@ typedef struct {
     const void *data;
     size_t bytes;
 } bd_st_tensor;
+
+/* bd_st_float -- element k of a tensor of F32, F16 or BF16, all of which a float holds exactly;
+ * bd_st_is_float says whether it is one. */
+bool bd_st_is_float(const bd_st_tensor *t);
+float bd_st_float(const bd_st_tensor *t, size_t k);
 
 typedef struct bd_tensors bd_tensors;
 
