@@ -31,7 +31,7 @@ copy() {
 
 networks_pass() {
     local name
-    for name in heads cifarlike uneven tiles; do
+    for name in heads cifarlike uneven tiles zipbin legacybin halfbin; do
         parity 0 "parity: PASS" "$cases/$name" --tol 1e-4 || return 1
     done
     grep -q '^output: error ' "$dir/out" && grep -q '^loss: error ' "$dir/out" &&
@@ -119,6 +119,8 @@ inspect_lists_and_warns() {
     echo '# BACKDOORED' >"$dir/case/README.md"
     "$program" inspect "$dir/case" >"$dir/out" || return 1
     [ "$(grep -c '^BACKDOORED' "$dir/out")" = 2 ] || return 1
+    "$program" inspect "$cases/legacybin" >"$dir/out" || return 1
+    grep -q $'^format\tPyTorch, legacy layout$' "$dir/out" && grep -q $'\\.query\\.weight\tF32\t4x4$' "$dir/out" || return 1
     "$program" inspect "$cases/tiles/config.json" 2>"$dir/err"
     [ $? = 2 ] && grep -q config.json "$dir/err"
 }

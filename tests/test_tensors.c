@@ -1,4 +1,5 @@
 /* Oracles: what was written; the rule for "module." in front of all names, and a file where it is not. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +28,7 @@ static bd_tensors *saved(const char *path, const char *first, const char *second
         {.name = first, .rank = 1, .dim = {3}, .data = values, .bytes = sizeof values},
         {.name = second, .rank = 1, .dim = {1}, .data = values, .bytes = sizeof values[0]}};
     const char *const meta[][2] = {{"who", "me"}};
-    bd_tensors *s;
+    bd_tensors *s = NULL;
     if (bd_safetensors_save(path, t, 2, meta, 1) || bd_tensors_load(&s, path))
         fail_msg("%s", bd_error());
     return s;
@@ -59,10 +60,29 @@ static void module_is_dropped_when_all_names_have_it(void **state) {
     bd_tensors_destroy(s);
 }
 
+/* Every bit pattern of a half against its definition: (1 or 0).fraction * 2^(exponent - 15). */
+static void every_half_is_its_value(void **state) {
+    (void)state;
+    for (uint32_t h = 0; h < 65536; h++) {
+        const uint16_t bits = (uint16_t)h;
+        const bd_st_tensor t = {.dtype = BD_F16, .rank = 1, .dim = {1}, .data = &bits, .bytes = 2};
+        int exponent = (int)(h >> 10 & 31), fraction = (int)(h & 1023);
+        float got = bd_st_float(&t, 0);
+        if (exponent == 31) {
+            assert_true(fraction ? isnan(got) : isinf(got));
+            continue;
+        }
+        double want = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+        if (h & 0x8000) want = -want;
+        if ((double)got != want) fail_msg("half 0x%04x: %g, expected %g", h, (double)got, want);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_suffix_of_a_file_does_not_matter),
         cmocka_unit_test(module_is_dropped_when_all_names_have_it),
+        cmocka_unit_test(every_half_is_its_value),
     };
     return cmocka_run_group_tests(tests, fresh, NULL);
 }

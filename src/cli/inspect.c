@@ -1,4 +1,6 @@
 /* What is in a weights file or model folder; says loudly when the model is backdoored. */
+#include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,8 +37,17 @@ static void print_tensor(const bd_st_tensor *t) {
     printf("%s\n", t->rank ? "" : "scalar");
 }
 
+/* NaN or infinity: such weights are no model's. */
+static bool has_no_number(const bd_st_tensor *t) {
+    size_t n = bd_st_is_float(t) ? t->bytes / bd_dtype_size(t->dtype) : 0;
+    for (size_t k = 0; k < n; k++)
+        if (!isfinite(bd_st_float(t, k))) return true;
+    return false;
+}
+
 static void print_file(const bd_tensors *s) {
-    uint64_t elements = 0, bytes = 0;
+    uint64_t elements = 0, bytes = 0, bad = 0;
+    printf("format\t%s\n", bd_tensors_format(s));
     for (size_t i = 0; i < bd_tensors_meta_count(s); i++) {
         const char *key, *value;
         bd_tensors_meta_at(s, i, &key, &value);
@@ -47,7 +58,12 @@ static void print_file(const bd_tensors *s) {
         print_tensor(t);
         elements += t->bytes / bd_dtype_size(t->dtype);
         bytes += t->bytes;
+        if (has_no_number(t)) {
+            printf("not finite\t%s\n", t->name);
+            bad++;
+        }
     }
+    if (bad) printf("not finite\t%llu tensors hold NaN or infinity\n", (unsigned long long)bad);
     printf("tensors\t%zu\nparameters\t%llu\nbytes\t%llu\n", bd_tensors_count(s),
            (unsigned long long)elements, (unsigned long long)bytes);
 }
@@ -102,8 +118,17 @@ static bd_status inspect(const char *path) {
 int bd_cli_inspect(int argc, char **argv) {
     static const bd_cmd cmd = {
         "inspect FILE|DIR",
-        "Lists the tensors and metadata of a safetensors file or of a model folder, whose weights\n"
-        "are checked against its config.json. A backdoored model is announced above and below.",
+        "Lists the tensors and metadata of a weights file: safetensors, or a state dict of "
+        "PyTorch\n"
+        "(.bin, .pt, .pth; zip or legacy layout), told by its content; or of a model folder, "
+        "whose\n"
+        "weights are checked against its config.json. Nothing in a file is run. A backdoored "
+        "model\n"
+        "is announced above and below. Output: lines of tab-separated fields: what, then\n"
+        "  metadata KEY VALUE   a text beside the tensors\n"
+        "  NAME TYPE SHAPE      a tensor; TYPE is F32 F64 F16 BF16 I64 I32 or U8\n"
+        "  not finite NAME      a tensor with NaN or infinity\n"
+        "  format, unet, scheduler, tensors, parameters, bytes",
         NULL,
         0,
         1,

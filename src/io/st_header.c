@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 typedef struct {
     char *text;
     size_t n, at;
@@ -77,22 +79,6 @@ static size_t put_utf8(char *out, uint32_t c) {
     return 4;
 }
 
-/* Bytes of the well-formed UTF-8 sequence at s (n bytes left), 0 when malformed (Unicode 15, table 3-7). */
-static size_t utf8_length(const unsigned char *s, size_t n) {
-    if (s[0] < 0x80) return 1;
-    size_t len = s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2;
-    if (s[0] < 0xC2 || s[0] > 0xF4 || len > n) return 0;
-    unsigned char low = 0x80, high = 0xBF;
-    if (s[0] == 0xE0) low = 0xA0;
-    if (s[0] == 0xED) high = 0x9F;
-    if (s[0] == 0xF0) low = 0x90;
-    if (s[0] == 0xF4) high = 0x8F;
-    if (s[1] < low || s[1] > high) return 0;
-    for (size_t i = 2; i < len; i++)
-        if ((s[i] & 0xC0) != 0x80) return 0;
-    return len;
-}
-
 /* The escape after a backslash; *c is its code point. */
 static bd_status take_escape(parser *p, uint32_t *c) {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -142,7 +128,7 @@ static bd_status take_string(parser *p, const char **out) {
             write += put_utf8(write, c);
             continue;
         }
-        size_t len = utf8_length((const unsigned char *)p->text + p->at, p->n - p->at);
+        size_t len = bd_utf8_length((const unsigned char *)p->text + p->at, p->n - p->at);
         if (!len) return refuse(p, p->at, "string is not UTF-8");
         memmove(write, p->text + p->at, len);
         write += len;

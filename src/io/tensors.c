@@ -4,8 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "io/safetensors.h"
 #include "io/tensors_impl.h"
+#include "io/torch.h"
+
+enum { SNIFF_BYTES = 64 };
 
 size_t bd_dtype_size(bd_dtype t) {
     switch (t) {
@@ -43,6 +47,32 @@ bool bd_shape_bytes(uint64_t *bytes, const int64_t *dim, int rank, bd_dtype type
         if (dim[i] < 0 || __builtin_mul_overflow(n, (uint64_t)dim[i], &n)) return false;
     *bytes = n;
     return true;
+}
+
+/* --- values --- */
+
+bool bd_st_is_float(const bd_st_tensor *t) {
+    return t->dtype == BD_F32 || t->dtype == BD_F16 || t->dtype == BD_BF16;
+}
+
+/* IEEE 754 binary16 as binary32: every value is there, and so is every NaN. */
+static uint32_t widen_half(uint32_t h) {
+    uint32_t sign = (h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 1023;
+    if (exponent == 31) return sign | 0x7f800000 | fraction << 13;
+    if (exponent) return sign | (exponent + 112) << 23 | fraction << 13;
+    if (!fraction) return sign;
+    uint32_t shift = (uint32_t)__builtin_clz(fraction) - 21; /* to the implicit bit */
+    return sign | (113 - shift) << 23 | (fraction << shift & 1023) << 13;
+}
+
+float bd_st_float(const bd_st_tensor *t, size_t k) {
+    uint32_t bits;
+    float value;
+    if (t->dtype == BD_F32) return ((const float *)t->data)[k];
+    uint32_t half = ((const uint16_t *)t->data)[k];
+    bits = t->dtype == BD_BF16 ? half << 16 : widen_half(half);
+    memcpy(&value, &bits, sizeof value);
+    return value;
 }
 
 /* --- filling --- */
@@ -91,8 +121,33 @@ static void drop_module(bd_tensors *s) {
     for (size_t i = 0; i < s->n; i++) s->tensors[i].name += n;
 }
 
+/* What comes instead of a file that was not really downloaded. */
+static bd_status check_no_page(const unsigned char *start, size_t n, const char *path) {
+    static const char lfs[] = "version https://git-lfs";
+    BD_REQUIRE(n < sizeof lfs - 1 || memcmp(start, lfs, sizeof lfs - 1) != 0, BD_E_FORMAT,
+               "%s: a Git LFS pointer, not the file itself; fetch it with git lfs pull", path);
+    BD_REQUIRE(n < 2 || start[0] != '<', BD_E_FORMAT,
+               "%s: a web page, not a weights file; download the file itself", path);
+    return BD_OK;
+}
+
+static bd_status read_start(unsigned char start[SNIFF_BYTES], size_t *n, const char *path) {
+    bd_reader *r;
+    uint64_t size;
+    BD_TRY(bd_reader_open(&r, &size, path));
+    *n = size < SNIFF_BYTES ? (size_t)size : SNIFF_BYTES;
+    bd_status st = bd_reader_read(r, start, *n);
+    bd_reader_close(r);
+    return st;
+}
+
 bd_status bd_tensors_load(bd_tensors **out, const char *path) {
-    BD_TRY(bd_safetensors_load(out, path));
+    unsigned char start[SNIFF_BYTES];
+    size_t n = 0;
+    *out = NULL;
+    BD_TRY(read_start(start, &n, path));
+    BD_TRY(check_no_page(start, n, path));
+    BD_TRY(bd_torch_is(start, n) ? bd_torch_load(out, path) : bd_safetensors_load(out, path));
     drop_module(*out);
     return BD_OK;
 }

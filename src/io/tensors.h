@@ -2,6 +2,7 @@
 #ifndef BD_IO_TENSORS_H
 #define BD_IO_TENSORS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,10 +26,15 @@ typedef struct {
     size_t bytes;
 } bd_st_tensor;
 
+/* bd_st_float -- element k of a tensor of F32, F16 or BF16, all of which a float holds exactly;
+ * bd_st_is_float says whether it is one. */
+bool bd_st_is_float(const bd_st_tensor *t);
+float bd_st_float(const bd_st_tensor *t, size_t k);
+
 typedef struct bd_tensors bd_tensors;
 
 /* bd_tensors_load -- the tensors of a file, whose kind is told by its content, never by its name:
- * safetensors (bd_safetensors_load). A "module." in
+ * safetensors (bd_safetensors_load), or a state dict of PyTorch (bd_torch_load). A "module." in
  * front of all names, which DataParallel leaves there, is dropped.
  *   errors   BD_E_MISSING, BD_E_IO, BD_E_FORMAT with file, offset or tensor, and reason; something
  *            else that came in place of a download (a web page, a Git LFS pointer) is named

@@ -35,9 +35,23 @@ static bd_status need_file(char out[PATH_BYTES], const char *dir, const char *su
     return BD_OK;
 }
 
+/* Weights as diffusers names them, in the order in which they are looked for. */
+static const char *const weights_names[] = {WEIGHTS, "diffusion_pytorch_model.bin"};
+
+static bd_status find_weights(char out[PATH_BYTES], const char *dir) {
+    for (size_t i = 0; i < sizeof weights_names / sizeof *weights_names; i++) {
+        BD_TRY(find_file(out, dir, "unet", weights_names[i]));
+        if (out[0]) return BD_OK;
+    }
+    return bd_fail(BD_E_MISSING,
+                   "%s: no " WEIGHTS " or .bin, neither there nor under unet/; a model folder has "
+                   "the layout of diffusers",
+                   dir);
+}
+
 bd_status bd_model_weights_path(char *out, size_t size, const char *dir) {
     char path[PATH_BYTES];
-    BD_TRY(need_file(path, dir, "unet", WEIGHTS));
+    BD_TRY(find_weights(path, dir));
     BD_REQUIRE(strlen(path) < size, BD_E_ARG, "%s: the path is too long", path);
     memcpy(out, path, strlen(path) + 1);
     return BD_OK;
@@ -99,7 +113,7 @@ bd_status bd_model_is_backdoored(bd_model_mark *mark, const char *path) {
     bool folder = bd_file_is_dir(path);
     *mark = (bd_model_mark){0};
     if (folder)
-        BD_TRY(need_file(weights, path, "unet", WEIGHTS));
+        BD_TRY(find_weights(weights, path));
     else
         snprintf(weights, sizeof weights, "%s", path);
     bd_tensors *s;
@@ -230,7 +244,7 @@ static bd_status load(bd_model *m, const char *dir) {
     BD_TRY(find_file(path, dir, "scheduler", "scheduler_config.json"));
     m->has_scheduler = path[0] != '\0';
     if (m->has_scheduler) BD_TRY(bd_scheduler_config_load(&m->scheduler, path));
-    BD_TRY(need_file(path, dir, "unet", WEIGHTS));
+    BD_TRY(find_weights(path, dir));
     BD_TRY(bd_unet_params(&m->params, &m->unet));
     bd_tensors *s;
     BD_TRY(bd_tensors_load(&s, path));

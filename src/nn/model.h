@@ -32,8 +32,9 @@ typedef struct {
     bd_params params;
 } bd_model;
 
-/* bd_model_load -- the folder's config.json, diffusion_pytorch_model.safetensors and, if there,
- * scheduler_config.json; each at the root or under unet/ and scheduler/.
+/* bd_model_load -- the folder's config.json, diffusion_pytorch_model.safetensors or .bin and, if
+ * there, scheduler_config.json; each at the root or under unet/ and scheduler/. Attention may have its
+ * old names (bd_params_load).
  *   errors   BD_E_MISSING: no such folder or file; BD_E_FORMAT: file, place and reason
  *   memory   caller frees with bd_model_clear
  *   tested   tests/test_model.c */
@@ -52,7 +53,7 @@ BD_MUST_CHECK bd_status bd_model_folder(char *out, size_t size, const char *pare
  *   tested   tests/test_model.c */
 BD_MUST_CHECK bd_status bd_model_save(const bd_model *m, const char *dir);
 
-/* bd_model_is_backdoored -- the mark of a model folder or of one safetensors file; *mark is all zero
+/* bd_model_is_backdoored -- the mark of a model folder or of one weights file; *mark is all zero
  * when there is none. Whatever says BACKDOORED counts: metadata, the card, or the folder's name.
  *   errors   BD_E_MISSING, BD_E_FORMAT, BD_E_IO */
 BD_MUST_CHECK bd_status bd_model_is_backdoored(bd_model_mark *mark, const char *path);
@@ -60,7 +61,7 @@ BD_MUST_CHECK bd_status bd_model_is_backdoored(bd_model_mark *mark, const char *
 /* bd_model_weights_path -- where the folder's weights file is; BD_E_MISSING when there is none. */
 BD_MUST_CHECK bd_status bd_model_weights_path(char *out, size_t size, const char *dir);
 
-/* bd_model_mark_read -- the mark in the metadata of an open safetensors file. */
+/* bd_model_mark_read -- the mark in the metadata of an open weights file. */
 void bd_model_mark_read(bd_model_mark *mark, const bd_tensors *s);
 
 /* bd_scheduler_config_load / save -- scheduler_config.json; what this project cannot honour (another

@@ -209,8 +209,9 @@ static bool same_shape(const bd_param *p, const bd_st_tensor *t) {
 }
 
 static bd_status check_tensor(const bd_param *p, const bd_st_tensor *t, const char *what) {
-    BD_REQUIRE(t->dtype == BD_F32, BD_E_FORMAT, "%s: tensor %s is %s; only F32 weights are read",
-               what, t->name, bd_dtype_name(t->dtype));
+    BD_REQUIRE(bd_st_is_float(t), BD_E_FORMAT,
+               "%s: tensor %s is %s; weights are read from F32, F16 and BF16", what, t->name,
+               bd_dtype_name(t->dtype));
     if (!same_shape(p, t)) {
         char has[128], wants[128];
         shape_text(has, sizeof has, t->rank, t->dim);
@@ -219,10 +220,9 @@ static bd_status check_tensor(const bd_param *p, const bd_st_tensor *t, const ch
         return bd_fail(BD_E_FORMAT, "%s: tensor %s has shape %s, the model of config.json wants %s",
                        what, t->name, has, wants);
     }
-    const float *x = t->data;
     for (size_t k = 0; k < p->count; k++)
-        BD_REQUIRE(isfinite(x[k]), BD_E_FORMAT, "%s: tensor %s: value %zu is not finite", what,
-                   t->name, k);
+        BD_REQUIRE(isfinite(bd_st_float(t, k)), BD_E_FORMAT,
+                   "%s: tensor %s: value %zu is not finite", what, t->name, k);
     return BD_OK;
 }
 
@@ -254,7 +254,8 @@ bd_status bd_params_read(bd_params *p, const bd_tensors *s, const char *prefix, 
     BD_REQUIRE(source, BD_E_MEMORY, "%s: out of memory", what);
     bd_status st = match(source, p, s, prefix, what);
     for (int i = 0; !st && i < p->n; i++)
-        memcpy(p->data + p->at[i].first, source[i]->data, p->at[i].count * sizeof(float));
+        for (size_t k = 0; k < p->at[i].count; k++)
+            p->data[p->at[i].first + k] = bd_st_float(source[i], k);
     free(source);
     return st;
 }

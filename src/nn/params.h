@@ -53,7 +53,7 @@ int bd_params_find(const bd_params *p, const char *name);
 BD_MUST_CHECK bd_status bd_params_init(bd_params *p, uint64_t seed);
 
 /* bd_params_load -- values from a weights file (bd_tensors_load). The file must hold exactly these parameters
- * with exactly these shapes in F32 (a "module." in front of all names is dropped); attention may be
+ * with exactly these shapes in F32, F16 or BF16; attention may be
  * named in the old (query, key, value, proj_attn) or the present way.
  *   errors   BD_E_FORMAT with the file and the tensor: missing, of another shape or type, not one
  *            of the model's, there twice, or with a value that is not finite; BD_E_MISSING; BD_E_IO

@@ -50,7 +50,33 @@ NETWORKS = {
                   norm_num_groups=2, norm_eps=1e-5, attention_head_dim=2, attn_norm_num_groups=1,
                   downsample_padding=0, flip_sin_to_cos=True, freq_shift=0),
 }
+# A tiny net whose weights are in a .bin of PyTorch, with the old names of attention layers as in
+# google/ddpm-cifar10-32; once in each layout, and once as DataParallel saves it.
+TINY = dict(sample_size=4, in_channels=1, out_channels=1, layers_per_block=1,
+            block_out_channels=(4,), down_block_types=(A,), up_block_types=(U,),
+            norm_num_groups=2, norm_eps=1e-6, attention_head_dim=None, downsample_padding=0,
+            flip_sin_to_cos=False, freq_shift=1)
+NETWORKS |= {"zipbin": TINY, "legacybin": TINY, "halfbin": TINY}
 BATCH = {"tiles": 11}
+OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+
+
+def old_name(name):
+    for new, old in OLD_NAMES.items():
+        name = name.replace(f".{new}.", f".{old}.")
+    return name
+
+
+def save_bin(name, model, folder):
+    """Put a .bin in place of what save_pretrained wrote."""
+    (folder / "diffusion_pytorch_model.safetensors").unlink()
+    state = {old_name(k): v for k, v in model.state_dict().items()}
+    if name == "legacybin":
+        state = {"module." + k: v for k, v in state.items()}
+    if name == "halfbin":
+        state = {k: v.half() for k, v in state.items()}
+    torch.save(state, folder / "diffusion_pytorch_model.bin",
+               _use_new_zipfile_serialization=name != "legacybin")
 
 
 def fresh_model(config, seed):
@@ -75,7 +101,11 @@ def write_json(path, value):
 def network_case(name, config, seed):
     folder = ROOT / name
     model = fresh_model(config, seed)
+    if name == "halfbin":
+        model.half().float()
     model.save_pretrained(folder)
+    if name.endswith("bin"):
+        save_bin(name, model, folder)
     n, size = BATCH.get(name, 2), config["sample_size"]
     sample = torch.randn(n, config["in_channels"], size, size)
     target = torch.randn(n, config["out_channels"], size, size)
