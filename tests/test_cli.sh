@@ -62,6 +62,10 @@ check "too many arguments" refuses "one argument too many" keys data model
 check "bench by operation" eval 'run 0 bench --net mini --repeat 1 --threads 1 --ops &&
     awk -F "\t" "\$1 == \"train\" { share += \$5; n++ } \$2 == \"conv2d_bwd_weight\" { rate = \$7 }
         END { exit !(n > 10 && share > 99 && share < 101 && rate > 0) }" "$tmp/out"'
+check "bench as JSON says what the table says" eval 'run 0 bench --net mini --repeat 3 --threads 1 --ops --json "$tmp/bench.json" &&
+    [ "$(grep -c "\"phase\": " "$tmp/bench.json")" = 2 ] && grep -q "\"op\": \"conv2d_bwd_weight\"" "$tmp/bench.json" &&
+    rate=$(awk -F "\t" "\$2 == \"train\" && NF == 8 { print int(\$6) }" "$tmp/out") && grep -q "\"images_per_s\": $rate" "$tmp/bench.json"'
+check "bench refuses a place it cannot write to" eval 'run 2 bench --net mini --repeat 1 --threads 1 --json "$tmp/none/bench.json" && says "$tmp/none"'
 check "a recipe that is not there" refuses "$tmp/none.ini" plan "$tmp/none.ini"
 check "a profile that is not there" refuses "there are: mini" plan fig2 --profile huge
 check "no recipe and no profile" refuses "name a recipe" plan

@@ -7,13 +7,24 @@
 #include "cli/cli.h"
 #include "cli/verbs.h"
 #include "cpu/cpu.h"
+#include "io/json.h"
 #include "nn/params.h"
 #include "nn/unet.h"
 
 typedef struct {
-    const char *net;
+    const char *net, *json;
     int size, channels, tile, batch, repeat, threads, ops;
 } bench_options;
+
+/* What recipes take by themselves. */
+enum { TILE_TRAIN = 4, TILE_SAMPLE = 8 };
+
+/* Where results go. */
+typedef struct {
+    const bench_options *o;
+    bd_pool *pool;
+    json_t *results; /* NULL: only the table is wanted */
+} bench_run;
 
 /* A UNet behind plain inputs, with or without loss and gradients. */
 typedef struct {
@@ -92,109 +103,160 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static bd_status time_steps(double *median, bench_net *b, int tiles, int repeat) {
-    double *t = calloc((size_t)repeat, sizeof *t);
-    BD_REQUIRE(t, BD_E_MEMORY, "bench: out of memory");
-    bd_status st = one_step(b, tiles, 1); /* first touch and packing */
-    for (int i = 0; !st && i < repeat; i++) {
+/* t [repeat], in ascending order when it returns */
+static bd_status time_steps(double *t, bench_net *b, int tiles, int repeat) {
+    BD_TRY(one_step(b, tiles, 1)); /* first touch and packing */
+    for (int i = 0; i < repeat; i++) {
         double start = bd_clock_seconds();
-        st = one_step(b, tiles, i + 2);
+        BD_TRY(one_step(b, tiles, i + 2));
         t[i] = bd_clock_seconds() - start;
     }
     qsort(t, (size_t)repeat, sizeof *t, by_value);
-    *median = t[repeat / 2];
-    free(t);
-    return st;
+    return BD_OK;
 }
 
-static bd_status print_ops(const bench_net *b, const char *what, int repeat) {
+/* One kind of operation of a graph: its calls added up. */
+typedef struct {
+    int calls;
+    double seconds, bytes, flops;
+} op_sum;
+
+static bd_status sum_ops(op_sum sum[BD_OP_COUNT], const bench_net *b, int repeat) {
     int n = 0;
     bd_op_profile *rows = calloc((size_t)bd_graph_node_count(b->g) + 1, sizeof *rows);
     BD_REQUIRE(rows, BD_E_MEMORY, "bench: out of memory");
     bd_status st = bd_cpu_profile(b->engine, repeat, rows, &n);
-    double total = 0;
-    for (int i = 0; i < n; i++) total += rows[i].seconds;
-    printf("graph\top\tcalls\tms\tshare_percent\tGB_per_s\tGFLOP_per_s\n");
-    for (int op = 0; !st && op < BD_OP_COUNT; op++) {
-        double seconds = 0, bytes = 0, flops = 0;
-        int calls = 0;
-        for (int i = 0; i < n; i++)
-            if (rows[i].op == (bd_op)op) {
-                seconds += rows[i].seconds;
-                bytes += rows[i].bytes;
-                flops += rows[i].flops;
-                calls++;
-            }
-        if (calls)
-            printf("%s\t%s\t%d\t%.3f\t%.1f\t%.1f\t%.1f\n", what, bd_op_name((bd_op)op), calls,
-                   seconds * 1e3, 100 * seconds / total, bytes / seconds * 1e-9,
-                   flops / seconds * 1e-9);
+    for (int i = 0; i < n; i++) {
+        op_sum *s = &sum[rows[i].op];
+        s->calls++;
+        s->seconds += rows[i].seconds;
+        s->bytes += rows[i].bytes;
+        s->flops += rows[i].flops;
     }
     free(rows);
     return st;
 }
 
-static bd_status bench_one(const bench_options *o, const char *net, const bd_unet_config *c,
-                           bool train, bd_pool *pool) {
-    bench_net b;
-    bd_memory m;
-    double seconds = 0;
-    int tiles = (o->batch + o->tile - 1) / o->tile;
-    bd_status st = net_create(&b, c, o->tile, train, pool);
-    if (!st) st = time_steps(&seconds, &b, tiles, o->repeat);
-    if (!st) {
-        double images = (double)tiles * o->tile;
-        bd_backend_cpu.engine_memory(b.engine, &m);
-        printf("%s\t%s\t%d\t%d\t%d\t%.2f\t%.1f\t%.1f\n", net, train ? "train" : "sample",
-               bd_pool_workers(pool), o->tile, tiles * o->tile, images / seconds,
-               bd_graph_flops(b.g) * tiles / seconds * 1e-9, (double)m.total / (1 << 20));
-        if (o->ops) st = print_ops(&b, train ? "train" : "sample", o->repeat);
+/* The table by operation; into `out` too unless that is NULL. */
+static bd_status report_ops(json_t *out, const bench_net *b, const char *what, int repeat) {
+    op_sum sum[BD_OP_COUNT] = {{0}};
+    double total = 0;
+    BD_TRY(sum_ops(sum, b, repeat));
+    for (int op = 0; op < BD_OP_COUNT; op++) total += sum[op].seconds;
+    printf("graph\top\tcalls\tms\tshare_percent\tGB_per_s\tGFLOP_per_s\n");
+    for (int op = 0; op < BD_OP_COUNT; op++) {
+        const op_sum *s = &sum[op];
+        if (!s->calls) continue;
+        const char *name = bd_op_name((bd_op)op);
+        double share = 100 * s->seconds / total, rate = s->bytes / s->seconds * 1e-9,
+               gflops = s->flops / s->seconds * 1e-9;
+        printf("%s\t%s\t%d\t%.3f\t%.1f\t%.1f\t%.1f\n", what, name, s->calls, s->seconds * 1e3,
+               share, rate, gflops);
+        if (!out) continue;
+        json_t *row = json_pack("{s:s, s:i, s:f, s:f, s:f, s:f}", "op", name, "calls", s->calls,
+                                "ms", s->seconds * 1e3, "share_percent", share, "GB_per_s", rate,
+                                "GFLOP_per_s", gflops);
+        BD_REQUIRE(row && !json_array_append_new(out, row), BD_E_MEMORY, "bench: out of memory");
     }
+    return BD_OK;
+}
+
+/* One line of the table, and the same as an object; t: all times in ascending order. */
+static bd_status report(const bench_run *r, const bench_net *b, const char *net, const char *phase,
+                        int tiles, const double *t) {
+    bd_memory m;
+    int repeat = r->o->repeat, images = tiles * b->tile, threads = bd_pool_workers(r->pool);
+    double median = t[repeat / 2], rate = images / median,
+           gflops = bd_graph_flops(b->g) * tiles / median * 1e-9;
+    bd_backend_cpu.engine_memory(b->engine, &m);
+    double mib = (double)m.total / (1 << 20);
+    printf("%s\t%s\t%d\t%d\t%d\t%.2f\t%.1f\t%.1f\n", net, phase, threads, b->tile, images, rate,
+           gflops, mib);
+    json_t *ops = r->results && r->o->ops ? json_array() : NULL;
+    if (r->results) {
+        json_t *row =
+            json_pack("{s:s, s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o*}", "net", net,
+                      "phase", phase, "threads", threads, "tile", b->tile, "batch", images,
+                      "images_per_s", rate, "GFLOP_per_s", gflops, "MiB", mib, "seconds_min", t[0],
+                      "seconds_median", median, "seconds_max", t[repeat - 1], "ops", ops);
+        BD_REQUIRE(row && !json_array_append_new(r->results, row), BD_E_MEMORY,
+                   "bench: out of memory");
+    }
+    return r->o->ops ? report_ops(ops, b, phase, repeat) : BD_OK;
+}
+
+static bd_status bench_one(const bench_run *r, const char *net, const bd_unet_config *c,
+                           bool train) {
+    const bench_options *o = r->o;
+    bench_net b;
+    int tile = o->tile ? o->tile : train ? TILE_TRAIN : TILE_SAMPLE;
+    int tiles = (o->batch + tile - 1) / tile;
+    double *t = calloc((size_t)o->repeat, sizeof *t);
+    BD_REQUIRE(t, BD_E_MEMORY, "bench: out of memory");
+    bd_status st = net_create(&b, c, tile, train, r->pool);
+    if (!st) st = time_steps(t, &b, tiles, o->repeat);
+    if (!st) st = report(r, &b, net, train ? "train" : "sample", tiles, t);
     net_destroy(&b);
+    free(t);
     return st;
 }
 
 /* channels = 0: those of the data set the network is for. */
-static bd_status bench_net_name(const bench_options *o, const char *net, int channels,
-                                bd_pool *pool) {
+static bd_status bench_net_name(const bench_run *r, const char *net, int channels) {
     bd_unet_config c;
-    BD_TRY(bd_unet_preset(&c, net, o->size, o->channels ? o->channels : channels));
-    BD_TRY(bench_one(o, net, &c, true, pool));
-    return bench_one(o, net, &c, false, pool);
+    BD_TRY(bd_unet_preset(&c, net, r->o->size, r->o->channels ? r->o->channels : channels));
+    BD_TRY(bench_one(r, net, &c, true));
+    return bench_one(r, net, &c, false);
+}
+
+static bd_status bench_all(const bench_run *r) {
+    const bench_options *o = r->o;
+    bool mini = !o->net || strcmp(o->net, "mini") == 0;
+    BD_TRY(bench_net_name(r, o->net ? o->net : "mini", mini ? 1 : 3));
+    return o->net ? BD_OK : bench_net_name(r, "cifar10", 3);
 }
 
 static bd_status bench(const bench_options *o) {
-    bd_pool *pool;
+    bench_run r = {.o = o};
     int threads;
     char print[256];
-    bool mini = !o->net || strcmp(o->net, "mini") == 0;
+    json_t *root = NULL;
     BD_TRY(bd_cli_threads(&threads, o->threads));
     BD_TRY(bd_backend_cpu.fingerprint(print, sizeof print));
-    BD_TRY(bd_pool_create(&pool, threads));
+    if (o->json) {
+        r.results = json_array();
+        root = json_pack("{s:s, s:i, s:o*}", "machine", print, "repeat", o->repeat, "results",
+                         r.results);
+        BD_REQUIRE(root && r.results, BD_E_MEMORY, "bench: out of memory");
+    }
+    bd_status st = bd_pool_create(&r.pool, threads);
     printf("# %s; median of %d "
            "steps\nnet\tphase\tthreads\ttile\tbatch\timages_per_s\tGFLOP_per_s\tMiB\n",
            print, o->repeat);
-    bd_status st = bench_net_name(o, o->net ? o->net : "mini", mini ? 1 : 3, pool);
-    if (!st && !o->net) st = bench_net_name(o, "cifar10", 3, pool);
-    bd_pool_destroy(pool);
+    if (!st) st = bench_all(&r);
+    bd_pool_destroy(r.pool);
+    if (!st && root) st = bd_json_save(o->json, root);
+    json_decref(root);
     return st;
 }
 
 int bd_cli_bench(int argc, char **argv) {
-    bench_options o = {NULL, 32, 0, 8, 16, 9, 0, 0};
+    bench_options o = {NULL, NULL, 32, 0, 0, 16, 9, 0, 0};
     const bd_opt opts[] = {
         {0, "net", BD_OPT_TEXT, "NAME", &o.net, 0, 0,
          "preset of the network: mini, cifar10, celebahq, scratch (default mini, then cifar10)"},
         {0, "size", BD_OPT_INT, "PIXELS", &o.size, 8, 1024, "side of an image"},
         {0, "channels", BD_OPT_INT, "N", &o.channels, 0, 3,
          "channels of an image, 0 = 1 for mini, 3 for the others"},
-        {0, "tile", BD_OPT_INT, "N", &o.tile, 1, 8, "images a worker runs at once"},
+        {0, "tile", BD_OPT_INT, "N", &o.tile, 0, 8,
+         "images a worker runs at once, 0 = as recipes do: 4 in training, 8 in sampling"},
         {'b', "batch", BD_OPT_INT, "N", &o.batch, 1, 4096, "images of one step"},
         {'r', "repeat", BD_OPT_INT, "N", &o.repeat, 1, 1000, "steps timed; the median counts"},
         {'t', "threads", BD_OPT_INT, "N", &o.threads, 0, 1024,
          "worker threads, 0 = all processors"},
         {0, "ops", BD_OPT_FLAG, NULL, &o.ops, 0, 0,
          "also the time of each kind of operation, one worker"},
+        {0, "json", BD_OPT_TEXT, "FILE", &o.json, 0, 0, "write the results there too"},
     };
     const bd_cmd cmd = {
         "bench [options]",
