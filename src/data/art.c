@@ -32,16 +32,6 @@ static bd_status original_load(bd_image *out, const char *dir, bd_art_id id, int
     return bd_png_load(out, path, c);
 }
 
-/* RGB -> grey in place, as Pillow's convert("L"). */
-static void to_grey(bd_image *img) {
-    size_t n = (size_t)img->w * (size_t)img->h;
-    for (size_t i = 0; i < n; i++) {
-        const uint8_t *p = img->pixels + 3 * i;
-        img->pixels[i] = (uint8_t)((19595u * p[0] + 38470u * p[1] + 7471u * p[2] + 32768u) >> 16);
-    }
-    img->c = 1;
-}
-
 bd_status bd_art_image(bd_image *out, const bd_art *art, bd_art_id id, int c) {
     *out = (bd_image){0};
     BD_REQUIRE(c == 1 || c == 3, BD_E_ARG, "art: %d channels, must be 1 or 3", c);
@@ -51,6 +41,6 @@ bd_status bd_art_image(bd_image *out, const bd_art *art, bd_art_id id, int c) {
     out->pixels = malloc((size_t)3 * BD_ART_SIDE * BD_ART_SIDE);
     BD_REQUIRE(out->pixels, BD_E_MEMORY, "art: no memory for a picture");
     bd_art_draw(out->pixels, id);
-    if (c == 1) to_grey(out);
+    if (c == 1) bd_image_to_grey(out);
     return BD_OK;
 }

@@ -1,196 +1,203 @@
 #include "data/dataset.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/sha256.h"
-#include "data/resize.h"
-#include "io/idx.h"
+#include "data/dataset_format.h"
 
-/* A data set in IDX files. Another format gets a loader of its own and a column for it here. */
-typedef struct {
-    const char *name;
-    int size;     /* side in memory unless the spec says otherwise           */
-    int raw_size; /* side in the files                                       */
-    int classes;
-    const char *package_dir;        /* where a distribution's package puts it, or NULL  */
-    const char *get;                /* what to type when it is missing                         */
-    const char *const *class_names; /* NULL: numbers                             */
-} kind;
+enum { SIDE_LARGEST = 1024 };
 
 static const char *const fashion_classes[] = {"t-shirt", "trouser",   "pullover", "dress",
                                               "coat",    "sandal",    "shirt",    "sneaker",
                                               "bag",     "ankle boot"};
+static const char *const cifar_classes[] = {"airplane", "automobile", "bird",  "cat",  "deer",
+                                            "dog",      "frog",       "horse", "ship", "truck"};
 
-static const kind kinds[] = {
-    {"fashion-mnist", 32, 28, 10, "/usr/share/datasets/fashion-mnist",
-     "run `make deps`, or install the package dataset-fashion-mnist", fashion_classes},
-    {"mnist", 32, 28, 10, NULL, "put the four IDX files of MNIST there", NULL},
+/* One row a data set; dataset_format.h says what each column is. */
+static const bd_dataset_kind kinds[] = {
+    {.name = "fashion-mnist",
+     .format = &bd_dataset_idx,
+     .size = 32,
+     .channels = 1,
+     .raw_size = 28,
+     .classes = 10,
+     .count = {60000, 10000},
+     .package_dir = "/usr/share/datasets/fashion-mnist",
+     .get = "run `make deps`, or install the package dataset-fashion-mnist",
+     .class_names = fashion_classes},
+    {.name = "mnist",
+     .format = &bd_dataset_idx,
+     .size = 32,
+     .channels = 1,
+     .raw_size = 28,
+     .classes = 10,
+     .count = {60000, 10000},
+     .get = "run `make fetch DATA=mnist`"},
+    {.name = "cifar10",
+     .format = &bd_dataset_cifar,
+     .size = 32,
+     .channels = 3,
+     .raw_size = 32,
+     .classes = 10,
+     .count = {50000, 10000},
+     .sub = "cifar-10-batches-bin",
+     .get = "run `make fetch DATA=cifar10`",
+     .class_names = cifar_classes},
+    {.name = "celeba",
+     .format = &bd_dataset_folder,
+     .size = 64,
+     .channels = 3,
+     .count = {202599, 0},
+     .sub = "img_align_celeba",
+     .get = "`make fetch DATA=celeba` says where it comes from"},
+    {.name = "celebahq",
+     .format = &bd_dataset_folder,
+     .size = 256,
+     .channels = 3,
+     .count = {30000, 0},
+     .sub = "celeba_hq_256",
+     .get = "`make fetch DATA=celebahq` says where it comes from"},
+    {.name = "folder",
+     .format = &bd_dataset_folder,
+     .channels = 3,
+     .count = {-1, -1},
+     .get = "name a folder of PNG or JPEG files"},
 };
 
-enum { KIND_COUNT = sizeof kinds / sizeof kinds[0], PATH_SIZE = 1024, SIZE_MAX_SIDE = 1024 };
+enum { KIND_COUNT = sizeof kinds / sizeof *kinds };
 
-/* One part of a data set: its two files, without ".gz". */
-typedef struct {
-    const char *split, *images, *labels;
-} part;
+const char *bd_dataset_names(void) {
+    return "fashion-mnist, mnist, cifar10, celeba, celebahq, folder";
+}
 
-static const part parts[] = {
-    {"train", "train-images-idx3-ubyte", "train-labels-idx1-ubyte"},
-    {"test", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"},
-};
-
-static const kind *kind_find(const char *name) {
+static bd_status kind_find(const bd_dataset_kind **out, const char *name) {
     for (int i = 0; i < KIND_COUNT; i++)
-        if (strcmp(kinds[i].name, name) == 0) return &kinds[i];
-    return NULL;
+        if (strcmp(kinds[i].name, name) == 0) return *out = &kinds[i], BD_OK;
+    return bd_fail(BD_E_ARG, "data set \"%s\" is not known: use one of %s", name,
+                   bd_dataset_names());
 }
 
-/* DIR/FILE.gz, or DIR/FILE; whether one of them is there. */
-static bool file_in(char path[PATH_SIZE], const char *dir, const char *file) {
-    static const char *const suffix[] = {".gz", ""};
-    for (int i = 0; i < 2; i++) {
-        int n = snprintf(path, PATH_SIZE, "%s/%s%s", dir, file, suffix[i]);
-        if (n > 0 && n < PATH_SIZE && bd_file_exists(path)) return true;
+/* --- where it is --- */
+
+bd_status bd_dataset_base(char out[BD_DATASET_PATH], const char *dir, const bd_dataset_kind *k) {
+    if (k->sub) {
+        BD_TRY(bd_path_join(out, BD_DATASET_PATH, dir, k->sub));
+        if (bd_file_is_dir(out)) return BD_OK;
     }
-    return false;
+    BD_REQUIRE(strlen(dir) < BD_DATASET_PATH, BD_E_ARG, "data set folder: %zu bytes are too long",
+               strlen(dir));
+    strcpy(out, dir);
+    return BD_OK;
 }
 
-/* The folder that holds the data set when none is given: the first that has the training images. */
-static bd_status dir_find(char dir[PATH_SIZE], const kind *k) {
+/* The folder that holds the data set when none is given: the first that has its files. */
+static bd_status dir_find(char dir[BD_DATASET_PATH], const bd_dataset_kind *k) {
     const char *env = getenv("BADDIFF_DATA");
     if (env && !env[0]) env = NULL;
+    BD_REQUIRE(k->count[0] >= 0, BD_E_ARG, "data set %s: data.folder is not set: %s", k->name,
+               k->get);
     BD_REQUIRE(!env || bd_file_is_dir(env), BD_E_MISSING,
                "$BADDIFF_DATA names %s, which is no folder: correct or unset it", env);
     const char *const roots[] = {env, "data"};
-    char path[PATH_SIZE], last[PATH_SIZE] = "";
+    char path[BD_DATASET_PATH], last[BD_DATASET_PATH] = "";
     for (int i = 0; i < 2; i++) {
         if (!roots[i]) continue;
-        BD_TRY(bd_path_join(dir, PATH_SIZE, roots[i], k->name));
-        if (file_in(path, dir, parts[0].images)) return BD_OK;
+        BD_TRY(bd_path_join(dir, BD_DATASET_PATH, roots[i], k->name));
+        if (k->format->present(path, dir, k)) return BD_OK;
         snprintf(last, sizeof last, "%s", path);
     }
     if (k->package_dir) {
-        snprintf(dir, PATH_SIZE, "%s", k->package_dir);
-        if (file_in(path, dir, parts[0].images)) return BD_OK;
+        snprintf(dir, BD_DATASET_PATH, "%s", k->package_dir);
+        if (k->format->present(path, dir, k)) return BD_OK;
         snprintf(last, sizeof last, "%s", path);
     }
-    return bd_fail(BD_E_MISSING, "data set %s: %s(.gz) is not there: %s", k->name, last, k->get);
+    return bd_fail(BD_E_MISSING, "data set %s: %s%s is not there: %s", k->name, last,
+                   k->format == &bd_dataset_folder ? "" : "(.gz)", k->get);
 }
 
-typedef struct {
-    bd_idx images, labels;
-} raw_part;
-
-static void raw_clear(raw_part *r) {
-    bd_idx_clear(&r->images);
-    bd_idx_clear(&r->labels);
-}
-
-static bd_status raw_check(const raw_part *r, const kind *k, const char *images,
-                           const char *labels) {
-    BD_REQUIRE(r->images.rank == 3 && r->images.dim[1] == k->raw_size &&
-                   r->images.dim[2] == k->raw_size,
-               BD_E_FORMAT, "%s: does not hold %dx%d images: it is not a file of %s", images,
-               k->raw_size, k->raw_size, k->name);
-    BD_REQUIRE(r->labels.rank == 1 && r->labels.dim[0] == r->images.dim[0], BD_E_FORMAT,
-               "%s: %d labels for the %d images of %s", labels,
-               r->labels.rank == 1 ? r->labels.dim[0] : 0, r->images.dim[0], images);
-    for (int i = 0; i < r->labels.dim[0]; i++)
-        BD_REQUIRE(r->labels.data[i] < k->classes, BD_E_FORMAT,
-                   "%s: label %d of image %d is not in 0..%d", labels, r->labels.data[i], i,
-                   k->classes - 1);
+static bd_status dir_take(char dir[BD_DATASET_PATH], const bd_dataset_spec *spec,
+                          const bd_dataset_kind *k) {
+    if (!spec->dir || !spec->dir[0]) return dir_find(dir, k);
+    BD_REQUIRE(strlen(spec->dir) < BD_DATASET_PATH, BD_E_ARG,
+               "data set folder: path of %zu bytes is too long", strlen(spec->dir));
+    strcpy(dir, spec->dir);
     return BD_OK;
 }
 
-static bd_status raw_load(raw_part *r, const kind *k, const char *dir, const part *p) {
-    char images[PATH_SIZE], labels[PATH_SIZE];
-    BD_REQUIRE(file_in(images, dir, p->images), BD_E_MISSING,
-               "data set %s: %s(.gz) is not there: %s", k->name, images, k->get);
-    BD_REQUIRE(file_in(labels, dir, p->labels), BD_E_MISSING,
-               "data set %s: %s(.gz) is not there: %s", k->name, labels, k->get);
-    bd_status st = bd_idx_load(&r->images, images);
-    if (!st) st = bd_idx_load(&r->labels, labels);
-    if (!st) st = raw_check(r, k, images, labels);
-    return st == BD_E_FORMAT ? bd_error_advise(st, "replace the file (%s)", k->get) : st;
+/* --- what of it --- */
+
+static bd_status wanted_init(bd_dataset_wanted *w, const bd_dataset_spec *spec) {
+    *w = (bd_dataset_wanted){.limit = spec->limit, .pool = spec->pool};
+    BD_TRY(kind_find(&w->kind, spec->name));
+    const char *name = w->kind->name;
+    bool both = strcmp(spec->split, "train+test") == 0;
+    w->part[0] = both || strcmp(spec->split, "train") == 0;
+    w->part[1] = both || strcmp(spec->split, "test") == 0;
+    BD_REQUIRE(w->part[0] || w->part[1], BD_E_ARG,
+               "split \"%s\" is not known: use train, test or train+test", spec->split);
+    BD_REQUIRE(!w->part[1] || w->kind->count[1] != 0, BD_E_ARG,
+               "data set %s: no test part: use split = train", name);
+    BD_REQUIRE(spec->size >= 0 && spec->size <= SIDE_LARGEST, BD_E_ARG,
+               "data set %s: size %d is not in 1..%d", name, spec->size, SIDE_LARGEST);
+    BD_REQUIRE(spec->size || w->kind->size, BD_E_ARG, "data set %s: say the size of its images",
+               name);
+    BD_REQUIRE(spec->limit >= 0, BD_E_ARG, "data set %s: limit %d is negative", name, spec->limit);
+    BD_REQUIRE(spec->channels == 0 || spec->channels == 1 || spec->channels == 3, BD_E_ARG,
+               "data set %s: %d channels, must be 1 or 3", name, spec->channels);
+    return BD_OK;
 }
 
-/* The raw parts one after the other, resized, up to d->n images. */
-static bd_status fill(bd_dataset *d, const kind *k, const raw_part *raw, int n_parts) {
-    size_t out_bytes = (size_t)d->h * d->w * d->c,
-           in_bytes = (size_t)k->raw_size * k->raw_size * d->c;
-    bd_resizer *r;
-    BD_TRY(bd_resizer_create(&r, k->raw_size, k->raw_size, d->w, d->h, d->c));
-    uint8_t *scratch = malloc(bd_resizer_scratch(r));
-    d->images = malloc((size_t)d->n * out_bytes);
+bd_status bd_dataset_count(int64_t *out, const bd_dataset_spec *spec) {
+    bd_dataset_wanted w;
+    char dir[BD_DATASET_PATH];
+    int n = 0;
+    BD_TRY(wanted_init(&w, spec));
+    if (w.kind->count[0] < 0) {
+        BD_TRY(dir_take(dir, spec, w.kind));
+        BD_TRY(bd_dataset_folder_count(&n, dir, &w));
+    }
+    for (int p = 0; p < 2; p++)
+        if (w.part[p] && w.kind->count[p] > 0) n += w.kind->count[p];
+    *out = spec->limit && spec->limit < n ? spec->limit : n;
+    return BD_OK;
+}
+
+bd_status bd_dataset_reserve(bd_dataset *d, const bd_dataset_wanted *w, int total) {
+    BD_REQUIRE(w->limit <= total, BD_E_ARG,
+               "data set %s, %s: limit %d, but there are only %d images", d->name, d->split,
+               w->limit, total);
+    d->n = w->limit ? w->limit : total;
+    d->images = malloc((size_t)d->n * d->h * d->w * d->c);
     d->labels = malloc((size_t)d->n * sizeof *d->labels);
-    bd_status st = BD_OK;
-    int at = 0;
-    if (!scratch || !d->images || !d->labels)
-        BD_FAIL_TO(done, st, BD_E_MEMORY, "data set %s: no memory for %d images of %dx%d", k->name,
-                   d->n, d->w, d->h);
-    for (int p = 0; p < n_parts; p++)
-        for (int i = 0; i < raw[p].images.dim[0] && at < d->n; i++, at++) {
-            bd_resizer_run(d->images + (size_t)at * out_bytes, scratch, r,
-                           raw[p].images.data + (size_t)i * in_bytes);
-            d->labels[at] = raw[p].labels.data[i];
-        }
-done:
-    free(scratch);
-    bd_resizer_destroy(r);
-    return st;
-}
-
-/* Which of `parts` a split is: first and how many. */
-static bd_status split_parts(int *first, int *n, const char *split) {
-    *first = strcmp(split, "test") == 0 ? 1 : 0;
-    *n = strcmp(split, "train+test") == 0 ? 2 : 1;
-    BD_REQUIRE(*n == 2 || strcmp(split, parts[*first].split) == 0, BD_E_ARG,
-               "split \"%s\" is not known: use train, test or train+test", split);
+    BD_REQUIRE(d->images && d->labels, BD_E_MEMORY,
+               "data set %s: no memory for %d images of %dx%d: use data.limit", d->name, d->n, d->w,
+               d->h);
     return BD_OK;
 }
 
-static bd_status load(bd_dataset *d, const kind *k, const bd_dataset_spec *spec, raw_part raw[2]) {
-    int first, n_parts, total = 0;
-    BD_TRY(split_parts(&first, &n_parts, spec->split));
-    if (spec->dir && spec->dir[0]) {
-        BD_REQUIRE(strlen(spec->dir) < sizeof d->dir, BD_E_ARG,
-                   "data set folder: path of %zu bytes is too long", strlen(spec->dir));
-        snprintf(d->dir, sizeof d->dir, "%s", spec->dir);
-    } else {
-        BD_TRY(dir_find(d->dir, k));
-    }
-    for (int p = 0; p < n_parts; p++) {
-        BD_TRY(raw_load(&raw[p], k, d->dir, &parts[first + p]));
-        total += raw[p].images.dim[0];
-    }
-    BD_REQUIRE(spec->limit <= total, BD_E_ARG,
-               "data set %s, %s: limit %d, but there are only %d images", k->name, spec->split,
-               spec->limit, total);
+static bd_status load(bd_dataset *d, const bd_dataset_spec *spec, const bd_dataset_wanted *w) {
+    const bd_dataset_kind *k = w->kind;
+    BD_TRY(dir_take(d->dir, spec, k));
     snprintf(d->name, sizeof d->name, "%s", k->name);
     snprintf(d->split, sizeof d->split, "%s", spec->split);
-    d->n = spec->limit ? spec->limit : total;
     d->h = d->w = spec->size ? spec->size : k->size;
-    d->c = 1;
+    d->c = spec->channels ? spec->channels : k->channels;
     d->classes = k->classes;
-    BD_TRY(fill(d, k, raw, n_parts));
+    bd_status st = k->format->load(d, w);
+    if (st == BD_E_FORMAT && k->format != &bd_dataset_folder)
+        return bd_error_advise(st, "replace the file (%s)", k->get);
+    if (st) return st;
     return bd_sha256_buffer(d->sha256, d->images, (size_t)d->n * d->h * d->w * d->c);
 }
 
 bd_status bd_dataset_load(bd_dataset *out, const bd_dataset_spec *spec) {
+    bd_dataset_wanted w;
     *out = (bd_dataset){0};
-    const kind *k = kind_find(spec->name);
-    BD_REQUIRE(k, BD_E_ARG, "data set \"%s\" is not known: use fashion-mnist or mnist", spec->name);
-    BD_REQUIRE(spec->size >= 0 && spec->size <= SIZE_MAX_SIDE, BD_E_ARG,
-               "data set %s: size %d is not in 1..%d", k->name, spec->size, SIZE_MAX_SIDE);
-    BD_REQUIRE(spec->limit >= 0, BD_E_ARG, "data set %s: limit %d is negative", k->name,
-               spec->limit);
-    raw_part raw[2] = {{{0}, {0}}, {{0}, {0}}};
-    bd_status st = load(out, k, spec, raw);
-    for (int p = 0; p < 2; p++) raw_clear(&raw[p]);
+    BD_TRY(wanted_init(&w, spec));
+    bd_status st = load(out, spec, &w);
     if (st) bd_dataset_clear(out);
     return st;
 }
@@ -202,6 +209,10 @@ void bd_dataset_clear(bd_dataset *d) {
 }
 
 const char *bd_dataset_class_name(const bd_dataset *d, int label) {
-    const kind *k = kind_find(d->name);
-    return k && k->class_names && label >= 0 && label < k->classes ? k->class_names[label] : NULL;
+    for (int i = 0; i < KIND_COUNT; i++)
+        if (strcmp(kinds[i].name, d->name) == 0)
+            return kinds[i].class_names && label >= 0 && label < kinds[i].classes
+                       ? kinds[i].class_names[label]
+                       : NULL;
+    return NULL;
 }

@@ -3,9 +3,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "base/file.h"
+#include "io/gzip.h"
 
 /* What a small gzip file may unpack to: enough for the MNIST family (47 MB), too little for a bomb. */
 #define GZIP_MAX ((size_t)60 << 20)
@@ -62,49 +62,12 @@ static bd_status load_plain(bd_idx *x, unsigned char *raw, size_t n, const char 
     return BD_OK;
 }
 
-/* Inflates exactly n bytes into out; `at` is their offset in the unpacked stream, for the message. */
-static bd_status inflate_exact(z_stream *z, unsigned char *out, size_t n, size_t at,
-                               const char *path) {
-    z->next_out = out;
-    while (n) {
-        uInt step = n > 1u << 30 ? 1u << 30 : (uInt)n;
-        z->avail_out = step;
-        int code = inflate(z, Z_NO_FLUSH);
-        n -= step - z->avail_out;
-        at += step - z->avail_out;
-        if (n == 0) break;
-        BD_REQUIRE(code != Z_STREAM_END, BD_E_FORMAT,
-                   "%s: unpacked offset %zu: truncated, %zu more bytes expected", path, at, n);
-        BD_REQUIRE(code != Z_MEM_ERROR, BD_E_MEMORY, "%s: out of memory", path);
-        BD_REQUIRE(code == Z_OK, BD_E_FORMAT, "%s: offset %lu: damaged or truncated gzip data (%s)",
-                   path, z->total_in, z->msg ? z->msg : zError(code));
-    }
-    return BD_OK;
-}
-
-/* One more byte asked for must give the end of the stream: zlib checks length and CRC there. */
-static bd_status inflate_end_of_stream(z_stream *z, const char *path) {
-    unsigned char extra;
-    z->next_out = &extra;
-    z->avail_out = 1;
-    int code = inflate(z, Z_FINISH);
-    z->next_out = NULL;
-    BD_REQUIRE(z->avail_out == 1, BD_E_FORMAT, "%s: more unpacked bytes than its dimensions say",
-               path);
-    BD_REQUIRE(code == Z_STREAM_END, BD_E_FORMAT,
-               "%s: offset %lu: damaged or truncated gzip data (%s)", path, z->total_in,
-               z->msg ? z->msg : zError(code));
-    BD_REQUIRE(z->avail_in == 0, BD_E_FORMAT, "%s: offset %lu: %u bytes after the gzip data", path,
-               z->total_in, z->avail_in);
-    return BD_OK;
-}
-
-/* head [HEADER_MAX] is the caller's because z points into it. */
-static bd_status unpack(bd_idx *x, z_stream *z, unsigned char *head, const char *path) {
+static bd_status unpack(bd_idx *x, bd_gunzip *z, const char *path) {
+    unsigned char head[HEADER_MAX];
     size_t header;
-    BD_TRY(inflate_exact(z, head, 4, 0, path));
+    BD_TRY(bd_gunzip_read(z, head, 4));
     size_t want = head[3] >= 1 && head[3] <= 4 ? 4 * (size_t)head[3] : 0;
-    BD_TRY(inflate_exact(z, head + 4, want, 4, path));
+    BD_TRY(bd_gunzip_read(z, head + 4, want));
     BD_TRY(parse_header(x, &header, head, 4 + want, path));
     BD_REQUIRE(
         x->bytes <= GZIP_MAX, BD_E_FORMAT,
@@ -112,21 +75,15 @@ static bd_status unpack(bd_idx *x, z_stream *z, unsigned char *head, const char 
         path, x->bytes, GZIP_MAX);
     x->data = malloc(x->bytes);
     BD_REQUIRE(x->data, BD_E_MEMORY, "%s: out of memory for %zu bytes", path, x->bytes);
-    BD_TRY(inflate_exact(z, x->data, x->bytes, header, path));
-    return inflate_end_of_stream(z, path);
+    BD_TRY(bd_gunzip_read(z, x->data, x->bytes));
+    return bd_gunzip_finish(z);
 }
 
-static bd_status load_gzip(bd_idx *x, unsigned char *raw, size_t n, const char *path) {
-    z_stream z = {0};
-    unsigned char head[HEADER_MAX];
-    BD_REQUIRE(n <= UINT32_MAX, BD_E_FORMAT, "%s: packed file of %zu bytes, at most %u", path, n,
-               UINT32_MAX);
-    z.next_in = raw;
-    z.avail_in = (uInt)n;
-    BD_REQUIRE(inflateInit2(&z, 16 + MAX_WBITS) == Z_OK, BD_E_MEMORY,
-               "%s: zlib did not start: out of memory", path);
-    bd_status st = unpack(x, &z, head, path);
-    inflateEnd(&z);
+static bd_status load_gzip(bd_idx *x, const unsigned char *raw, size_t n, const char *path) {
+    bd_gunzip *z;
+    BD_TRY(bd_gunzip_create(&z, raw, n, path));
+    bd_status st = unpack(x, z, path);
+    bd_gunzip_destroy(z);
     return st;
 }
 
@@ -136,9 +93,8 @@ bd_status bd_idx_load(bd_idx *out, const char *path) {
     size_t n;
     BD_TRY(bd_file_read(&data, &n, path, 0));
     unsigned char *raw = data;
-    bool gzip = n >= 2 && raw[0] == 0x1f && raw[1] == 0x8b;
     bd_status st;
-    if (gzip) {
+    if (bd_gzip_is(raw, n)) {
         st = load_gzip(out, raw, n, path);
         free(raw);
     } else {

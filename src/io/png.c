@@ -104,16 +104,6 @@ static bool guarded_read(codec *c, int want_c) {
     return true;
 }
 
-/* Pillow's weights of convert("L"), in place: the grey pixel never overtakes the colour pixel it is made of. */
-static void to_grey(bd_image *img) {
-    size_t n = (size_t)img->w * (size_t)img->h;
-    for (size_t i = 0; i < n; i++) {
-        const uint8_t *p = img->pixels + 3 * i;
-        img->pixels[i] = (uint8_t)((19595u * p[0] + 38470u * p[1] + 7471u * p[2] + 32768u) >> 16);
-    }
-    img->c = 1;
-}
-
 static bd_status decode(codec *c, int want_c) {
     c->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, c, on_error, on_warning);
     c->info = c->png ? png_create_info_struct(c->png) : NULL;
@@ -125,7 +115,7 @@ static bd_status decode(codec *c, int want_c) {
     BD_REQUIRE(started, BD_E_MEMORY, "%s: libpng did not start: out of memory", c->path);
     BD_REQUIRE(!c->no_memory, BD_E_MEMORY, "%s: out of memory for its pixels", c->path);
     BD_REQUIRE(ok, BD_E_FORMAT, "%s: offset %zu: PNG not readable: %s", c->path, c->at, c->reason);
-    if (want_c == 1 && c->image.c == 3) to_grey(&c->image);
+    if (want_c == 1) bd_image_to_grey(&c->image);
     return BD_OK;
 }
 
@@ -197,9 +187,4 @@ bd_status bd_png_save(const char *path, const bd_image *img) {
         return st;
     }
     return bd_writer_commit(c.w);
-}
-
-void bd_image_clear(bd_image *img) {
-    free(img->pixels);
-    *img = (bd_image){0};
 }

@@ -6,12 +6,16 @@
 
 #include <gnu/libc-version.h>
 #include <openssl/crypto.h>
+#include <jpeglib.h>
 #include <png.h>
 #include <zlib.h>
 
 #include "base/file.h"
 #include "bd_version.h"
 #include "metric/frechet.h"
+
+#define TEXT_OF(token) TEXT(token)
+#define TEXT(token) #token
 
 /* INI lines have an end: long text goes on in key.2, key.3 ... */
 static bd_status write_long(bd_writer *w, const char *key, const char *text) {
@@ -58,8 +62,9 @@ static bd_status write_head(bd_writer *w, const bd_dag *d, const bd_stage *s,
     BD_TRY(
         bd_writer_printf(w, "recipe = %s\nversion = %s\n", d->file[cell->file]->name, BD_VERSION));
     BD_TRY(write_long(w, "compiler", __VERSION__));
-    BD_TRY(bd_writer_printf(w, "libraries = libpng %s, zlib %s, glibc %s\n",
-                            png_get_libpng_ver(NULL), zlibVersion(), gnu_get_libc_version()));
+    BD_TRY(bd_writer_printf(w, "libraries = libpng %s, libjpeg-turbo %s, zlib %s, glibc %s\n",
+                            png_get_libpng_ver(NULL), TEXT_OF(LIBJPEG_TURBO_VERSION), zlibVersion(),
+                            gnu_get_libc_version()));
     BD_TRY(write_long(w, "crypto", OpenSSL_version(OPENSSL_VERSION)));
     BD_TRY(bd_writer_printf(w, "backend = %s\n", backend->name));
     BD_TRY(write_long(w, "fingerprint", fingerprint));

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/dataset.h"
 #include "data/target.h"
 #include "data/trigger.h"
 #include "io/csv.h"

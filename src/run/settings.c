@@ -75,26 +75,16 @@ bd_status bd_recipe_sampler(bd_sampler_spec *out, const bd_recipe *r) {
 bd_dataset_spec bd_recipe_data(const bd_recipe *r) {
     return (bd_dataset_spec){.name = r->data_set,
                              .split = r->data_split,
+                             .dir = strcmp(r->data_folder, "auto") ? r->data_folder : NULL,
                              .size = (int)r->data_size,
+                             .channels = (int)r->data_channels,
                              .limit = (int)r->data_limit};
 }
 
 int64_t bd_recipe_images(const bd_recipe *r) {
-    static const struct {
-        const char *name;
-        int64_t train, test;
-    } sets[] = {{"fashion-mnist", 60000, 10000},
-                {"mnist", 60000, 10000},
-                {"cifar10", 50000, 10000},
-                {"celebahq", 30000, 0}};
-    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
-        if (strcmp(sets[i].name, r->data_set) != 0) continue;
-        int64_t n = 0;
-        if (strcmp(r->data_split, "test") != 0) n += sets[i].train;
-        if (strcmp(r->data_split, "train") != 0) n += sets[i].test;
-        return r->data_limit > 0 && r->data_limit < n ? r->data_limit : n;
-    }
-    return 0;
+    int64_t n;
+    bd_dataset_spec spec = bd_recipe_data(r);
+    return bd_dataset_count(&n, &spec) ? 0 : n;
 }
 
 bd_loop_options bd_recipe_loop(const bd_recipe *r, bd_stage_kind kind) {

@@ -23,7 +23,8 @@ BD_MUST_CHECK bd_status bd_recipe_sampler(bd_sampler_spec *out, const bd_recipe 
 /* bd_recipe_data -- [data]; borrows r. */
 bd_dataset_spec bd_recipe_data(const bd_recipe *r);
 
-/* bd_recipe_images -- how many images [data] describes, without reading them; 0 = not known. */
+/* bd_recipe_images -- how many images [data] describes, without reading them; 0 = not known (a folder that is not
+ * there). */
 int64_t bd_recipe_images(const bd_recipe *r);
 
 /* bd_recipe_loop -- [pretrain], [finetune] or [classifier] as options of a training loop; what

@@ -36,6 +36,7 @@ bd_status bd_stage_data(const bd_dataset **out, bd_stage_run *x, const char *rol
     char dir[1100];
     int i = r->next;
     bd_dataset_spec spec = bd_recipe_data(&s->recipe);
+    spec.pool = r->pool;
     BD_TRY(bd_stage_path(dir, sizeof dir, r->runs, s, NULL));
     bd_dataset_clear(&r->loaded[i].data);
     r->loaded[i].id[0] = '\0';
