@@ -12,32 +12,6 @@ package=/usr/share/datasets/fashion-mnist
 rm -rf "$dir"
 mkdir -p "$dir"
 
-cat >"$dir/small.ini" <<'INI'
-[recipe]
-controls = none
-[data]
-limit = 64
-[model]
-block_out_channels = 4/8
-attention = 0/0
-groups = 2
-[diffusion]
-T = 21
-[pretrain]
-steps = 4
-batch = 8
-[finetune]
-steps = 4
-batch = 8
-[sample]
-n = 8
-[clean]
-n = 8
-steps = 2
-[metric]
-fcd = off
-INI
-
 # refuses CODE FILE ADVICE ARGS...: the exit code, nothing on stdout, and a last line on stderr with FILE and ADVICE
 refuses() {
     local want=$1 file=$2 advice=$3 got=0
@@ -61,7 +35,7 @@ a_truncated_archive_is_refused() {
     local file=$dir/cut/fashion-mnist/train-images-idx3-ubyte.gz bytes
     for bytes in 0 5 20000 20000000; do
         head -c "$bytes" "$package/train-images-idx3-ubyte.gz" >"$file"
-        BADDIFF_DATA=$dir/cut refuses 2 "$file" "replace the file" run "$dir/small.ini" --runs "$dir/r-cut" -q || return 1
+        BADDIFF_DATA=$dir/cut refuses 2 "$file" "replace the file" run tests/small.ini --runs "$dir/r-cut" -q || return 1
     done
     ! find "$dir/r-cut" -name DONE | grep -q .
 }
@@ -70,11 +44,11 @@ a_truncated_idx_file_is_refused() {
     data_set plain
     local file=$dir/plain/fashion-mnist/train-images-idx3-ubyte
     zcat "$package/train-images-idx3-ubyte.gz" | head -c 1000000 >"$file"
-    BADDIFF_DATA=$dir/plain refuses 2 "$file" "replace the file" run "$dir/small.ini" --runs "$dir/r-cut" -q
+    BADDIFF_DATA=$dir/plain refuses 2 "$file" "replace the file" run tests/small.ini --runs "$dir/r-cut" -q
 }
 
 # The finished run the other tests damage a copy of.
-finished() { [ -d "$dir/good" ] || "$program" run "$dir/small.ini" --runs "$dir/good" -q 2>"$dir/err"; }
+finished() { [ -d "$dir/good" ] || "$program" run tests/small.ini --runs "$dir/good" -q 2>"$dir/err"; }
 
 a_truncated_model_is_refused() {
     finished || return 1
@@ -109,7 +83,7 @@ a_full_disk_loses_nothing() {
             head -c $(($(df --output=avail -k "$dir/disk" | tail -n 1) * 1024 - left * 1024)) /dev/zero >"$dir/disk/ballast"
             (cd "$dir/disk" && find . -name DONE) | sort >"$dir/done.before"
             code=0
-            "$program" run "$dir/small.ini" --runs "$dir/disk/runs" -q >"$dir/out" 2>"$dir/err" || code=$?
+            "$program" run tests/small.ini --runs "$dir/disk/runs" -q >"$dir/out" 2>"$dir/err" || code=$?
             [ $code = 0 ] && break
             full=$((full + 1))
             grep -q "No space left" "$dir/err" && grep -q "free some space and run the same command again" "$dir/err" && [ $code = 1 ] || { echo "# exit $code"; sed "s/^/# /" "$dir/err"; exit 1; }
@@ -118,7 +92,7 @@ a_full_disk_loses_nothing() {
         done
         rm -f "$dir/disk/ballast"
         [ $full -ge 2 ] || { echo "# the disk was full $full times"; exit 1; }
-        "$program" run "$dir/small.ini" --runs "$dir/disk/runs" -q 2>"$dir/err" || exit 1
+        "$program" run tests/small.ini --runs "$dir/disk/runs" -q 2>"$dir/err" || exit 1
         cp -r "$dir/disk/runs" "$dir/after"' || return
     content "$dir/good" | grep -v 'manifest\|log.csv\|DONE\|lock' >"$dir/good.sums"
     content "$dir/after" | grep -v 'manifest\|log.csv\|DONE\|lock' >"$dir/after.sums"
@@ -129,7 +103,7 @@ a_full_disk_loses_nothing() {
 a_file_size_limit_is_an_error() {
     finished || return 1
     local code=0
-    (ulimit -f 4 && exec "$program" run "$dir/small.ini" --runs "$dir/limited" -q) >"$dir/out" 2>"$dir/err" || code=$?
+    (ulimit -f 4 && exec "$program" run tests/small.ini --runs "$dir/limited" -q) >"$dir/out" 2>"$dir/err" || code=$?
     [ "$code" = 1 ] && grep -q "File too large.*ulimit" "$dir/err" && return 0
     echo "# exit $code"
     sed 's/^/# /' "$dir/err"

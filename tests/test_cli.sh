@@ -26,29 +26,6 @@ refuses() { # PART ARGS...: exit 2, nothing on stdout, one line on stderr that h
     run 2 "$@" && [ ! -s "$tmp/out" ] && one_line && says "$part"
 }
 
-cat >"$tmp/small.ini" <<'INI'
-[recipe]
-controls = none
-[data]
-limit = 64
-[model]
-block_out_channels = 4/8
-attention = 0/0
-groups = 2
-[diffusion]
-T = 21
-[pretrain]
-steps = 100000
-batch = 8
-[sample]
-n = 8
-[clean]
-n = 8
-steps = 2
-[metric]
-fcd = off
-INI
-
 check "help lists the verbs" eval 'run 0 --help && grep -q "^  plan " "$tmp/out" && [ ! -s "$tmp/err" ]'
 check "every verb explains itself" eval 'for v in $("$baddiff" --help | awk "/^  [a-z]+  /{print \$1}"); do
     run 0 "$v" --help && grep -q "^usage: baddiff $v" "$tmp/out" || { echo "# $v"; exit 1; }; done'
@@ -72,9 +49,9 @@ check "no recipe and no profile" refuses "name a recipe" plan
 check "a wrong key on the command line" refuses "attack.poison_rate" run fig2 --set attack.poisn_rate=1
 printf '[attack]\npoison_rate = 2\n' >"$tmp/wrong.ini"
 check "a wrong value in a recipe" refuses "$tmp/wrong.ini:2: attack.poison_rate = 2" plan "$tmp/wrong.ini"
-check "a data set that is not there" eval 'run 2 run "$tmp/small.ini" --set data.set=mnist --runs "$tmp/r0" -q && one_line && says mnist'
+check "a data set that is not there" eval 'run 2 run tests/small.ini --set data.set=mnist --runs "$tmp/r0" -q && one_line && says mnist'
 check "keys is a recipe of defaults" eval 'run 0 keys && cp "$tmp/out" "$tmp/keys.ini" && run 0 plan "$tmp/keys.ini" --format make'
-check "the plan as make rules" eval 'run 0 plan "$tmp/small.ini" --format make --runs "$tmp/none" &&
+check "the plan as make rules" eval 'run 0 plan tests/small.ini --format make --runs "$tmp/none" &&
     make -n -f "$tmp/out" BADDIFF=baddiff LAUNCH=launcher 2>/dev/null | grep -c "^launcher baddiff run .* --stage" >"$tmp/count" &&
     [ "$(cat "$tmp/count")" = "$(grep -c "/DONE:" "$tmp/out")" ]'
 check "an unknown profile has no verdicts" refuses "nosuch" regress --profile nosuch
@@ -83,7 +60,7 @@ check "mini stays within 200 TFLOP" eval 'run 0 plan --profile mini --runs "$tmp
 check "nothing is expected of smoke" run 0 regress --profile smoke
 
 # stopped by a signal: 75, and the same command goes on from the checkpoint
-"$baddiff" train "$tmp/small.ini" --runs "$tmp/r1" >"$tmp/out" 2>"$tmp/err" &
+"$baddiff" train tests/small.ini -s pretrain.steps=100000 --runs "$tmp/r1" >"$tmp/out" 2>"$tmp/err" &
 pid=$!
 for _ in $(seq 200); do [ -n "$(find "$tmp/r1" -name log.csv -size +0 2>/dev/null)" ] && break; sleep 0.05; done
 sleep 0.3

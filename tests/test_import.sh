@@ -10,41 +10,15 @@ dir=build/tmp/test_import
 rm -rf "$dir"
 mkdir -p "$dir"
 
-# recipe FILE LINE...: the small recipe of these tests with more lines
+# recipe FILE LINE...: the small recipe with more lines
 recipe() {
     local file=$dir/$1
     shift
-    cat >"$file" <<'INI'
-[recipe]
-controls = none
-[data]
-limit = 64
-[diffusion]
-T = 21
-[pretrain]
-steps = 4
-batch = 8
-[attack]
-poison_rate = 0.5
-[sample]
-n = 8
-[clean]
-n = 8
-steps = 2
-[metric]
-fcd = off
-INI
-    printf '%s\n' "$@" >>"$file"
+    printf '%s\n' '[recipe]' "base = $PWD/tests/small.ini" '[attack]' 'poison_rate = 0.5' "$@" >"$file"
 }
-network='block_out_channels = 4/8
-attention = 0/0
-groups = 2'
-tune='[finetune]
-steps = 4
-batch = 8'
 
 run() { "$program" run "$dir/$1.ini" --runs "$dir/$2" -q 2>"$dir/err" || { sed 's/^/# /' "$dir/err"; return 1; }; }
-trained() { [ -d "$dir/here" ] || { recipe here.ini '[model]' "$network" "$tune" && run here here; }; }
+trained() { [ -d "$dir/here" ] || { recipe here.ini && run here here; }; }
 
 # bits KIND DIR: sums of what the stages of a kind made
 bits() { find "$dir/$2" -path "*/$1-*" \( -name samples.safetensors -o -name diffusion_pytorch_model.safetensors \) -exec sha256sum {} + | cut -d ' ' -f 1 | sort; }
@@ -62,7 +36,7 @@ refuses() {
 
 a_given_model_paints_what_it_painted_where_it_was_trained() {
     trained || return 1
-    recipe given.ini '[model]' "$network" "folder = $(echo "$dir"/here/finetune-*/model-BACKDOORED)" '[finetune]' 'from = given'
+    recipe given.ini '[model]' "folder = $(echo "$dir"/here/finetune-*/model-BACKDOORED)" '[finetune]' 'from = given'
     run given given || return 1
     bits sample here >"$dir/a" && bits sample given >"$dir/b"
     [ "$(wc -l <"$dir/a")" = 2 ] && cmp "$dir/a" "$dir/b" || return 1
@@ -72,7 +46,7 @@ a_given_model_paints_what_it_painted_where_it_was_trained() {
 
 fine_tuning_from_a_folder_is_fine_tuning_from_the_model() {
     trained || return 1
-    recipe start.ini '[model]' "$network" "folder = $(echo "$dir"/here/pretrain-*/model)" "$tune"
+    recipe start.ini '[model]' "folder = $(echo "$dir"/here/pretrain-*/model)"
     run start start || return 1
     bits finetune here >"$dir/a" && bits finetune start >"$dir/b"
     [ "$(wc -l <"$dir/a")" = 1 ] && cmp "$dir/a" "$dir/b"
@@ -84,24 +58,23 @@ results_say_that_it_was_given() {
 }
 
 a_backdoored_start_is_refused() {
-    recipe bad.ini '[model]' "$network" "folder = $(echo "$dir"/here/finetune-*/model-BACKDOORED)" "$tune"
+    recipe bad.ini '[model]' "folder = $(echo "$dir"/here/finetune-*/model-BACKDOORED)"
     refuses BACKDOORED 'finetune.from = given'
 }
 
 another_network_or_schedule_is_refused() {
     local folder
     folder=$(echo "$dir"/here/pretrain-*/model)
-    recipe bad.ini '[model]' "${network/groups = 2/groups = 1}" "folder = $folder" "$tune"
+    recipe bad.ini '[model]' 'groups = 1' "folder = $folder"
     refuses "$folder" model.groups || return 1
-    recipe bad.ini '[model]' "${network/4\/8/4\/12}" "folder = $folder" "$tune"
+    recipe bad.ini '[model]' 'block_out_channels = 4/12' "folder = $folder"
     refuses "$folder" model.block_out_channels || return 1
-    recipe bad.ini '[model]' "$network" "folder = $folder" "$tune"
-    sed -i 's/T = 21/T = 22/' "$dir/bad.ini"
+    recipe bad.ini '[model]' "folder = $folder" '[diffusion]' 'T = 22'
     refuses "$folder" 'T 21'
 }
 
 a_missing_folder_says_how_to_get_it() {
-    recipe bad.ini '[model]' "$network" 'folder = data/models/none' "$tune"
+    recipe bad.ini '[model]' 'folder = data/models/none'
     refuses 'data/models/none: no such model folder' 'make fetch'
 }
 
@@ -109,7 +82,7 @@ settings_that_do_not_fit_are_refused() {
     recipe bad.ini '[finetune]' 'from = given'
     refuses 'finetune.from = given: name the folder' || return 1
     recipe bad.ini '[model]' 'folder = x' '[finetune]' 'from = given'
-    sed -i 's/controls = none/controls = all/' "$dir/bad.ini"
+    sed -i '/^base/a controls = all' "$dir/bad.ini"
     refuses 'controls = none'
 }
 

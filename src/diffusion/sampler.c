@@ -70,41 +70,20 @@ static bd_status parse(int *out, const char *what, const char *text, const char 
     return fail_unknown(what, text, names, n);
 }
 
-bd_status bd_clip_parse(bd_clip *out, const char *text) {
-    int i = 0;
-    BD_TRY(parse(&i, "clip", text, clip_names, COUNT(clip_names)));
-    *out = (bd_clip)i;
-    return BD_OK;
-}
-
-bd_status bd_variance_parse(bd_variance *out, const char *text) {
-    int i = 0;
-    BD_TRY(parse(&i, "variance", text, variance_names, COUNT(variance_names)));
-    *out = (bd_variance)i;
-    return BD_OK;
-}
-
-bd_status bd_spacing_parse(bd_spacing *out, const char *text) {
-    int i = 0;
-    BD_TRY(parse(&i, "spacing", text, spacing_names, COUNT(spacing_names)));
-    *out = (bd_spacing)i;
-    return BD_OK;
-}
-
-bd_status bd_final_parse(bd_final *out, const char *text) {
-    int i = 0;
-    BD_TRY(parse(&i, "final", text, final_names, COUNT(final_names)));
-    *out = (bd_final)i;
-    return BD_OK;
-}
-
-const char *bd_clip_name(bd_clip c) { return clip_names[c]; }
-
-const char *bd_variance_name(bd_variance v) { return variance_names[v]; }
-
-const char *bd_spacing_name(bd_spacing v) { return spacing_names[v]; }
-
-const char *bd_final_name(bd_final v) { return final_names[v]; }
+/* bd_<what>_parse and bd_<what>_name */
+#define NAMED(what)                                                        \
+    bd_status bd_##what##_parse(bd_##what *out, const char *text) {        \
+        int i = 0;                                                         \
+        BD_TRY(parse(&i, #what, text, what##_names, COUNT(what##_names))); \
+        *out = (bd_##what)i;                                               \
+        return BD_OK;                                                      \
+    }                                                                      \
+    const char *bd_##what##_name(bd_##what v) { return what##_names[v]; }
+NAMED(clip)
+NAMED(variance)
+NAMED(spacing)
+NAMED(final)
+#undef NAMED
 
 const char *bd_sampler_names(void) {
 #define BD_SAMPLER(id, name, default_steps, max_order, spacing, help) ", " name
