@@ -90,7 +90,7 @@ clean: ## remove this configuration's build folder; runs and results stay
 	rm -rf $(BUILD)
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' Makefile tests/fuzz/fuzz.mk | sed -E 's/:.*## /\t/' | expand -t 12
 	@printf '%s\n' '' 'settings (VAR=value):' \
 	    '  PROFILE=mini|smoke  what to reproduce        THREADS=N    worker threads (default: all cores)' \
 	    '  ALL=1               every recipe, not only   LAUNCH=CMD   prefix of each stage, with -jN on a cluster:' \
@@ -138,5 +138,7 @@ $(BUILD)/tests/%.o: private ALL_CFLAGS += -Itests
 $(TEST_PROG): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELP_OBJ) $(BUILD)/libbaddiff.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(ALL_LDLIBS)
+
+include tests/fuzz/fuzz.mk
 
 -include $(ALL_OBJ:.o=.d)

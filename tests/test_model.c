@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "nn/model.h"
+#include "run/settings.h"
 
 #define TMP "build/tmp/test_model"
 #define WEIGHTS "diffusion_pytorch_model.safetensors"
@@ -215,11 +216,16 @@ static void test_scheduler(void **state) {
         fail_msg("%s", bd_error());
     assert_string_equal(c.variance_type, "fixed_large");
     static const char *const bad[][2] = {
-        {"{\"beta_schedule\": \"scaled_linear\"}", "beta_schedule"},
+        {"{\"beta_schedule\": \"sigmoid\"}", "beta_schedule"},
+        {"{\"steps_offset\": 1}", "steps_offset"},
+        {"{\"set_alpha_to_one\": false}", "set_alpha_to_one"},
+        {"{\"timestep_spacing\": \"trailing\"}", "timestep_spacing"},
+        {"{\"clip_sample_range\": 2}", "clip_sample_range"},
         {"{\"prediction_type\": \"v_prediction\"}", "prediction_type"},
         {"{\"variance_type\": \"learned\"}", "variance_type"},
         {"{\"thresholding\": true}", "thresholding"},
         {"{\"trained_betas\": [0.1]}", "trained_betas"},
+        {"{\"num_train_timesteps\": 1, \"trained_betas\": [1.5]}", "trained_betas[0]"},
         {"{\"beta_start\": 0.5}", "beta_start"},
         {"{\"num_train_timesteps\": 0}", "num_train_timesteps"},
         {"{\"_class_name\": \"PNDMScheduler\"}", "_class_name"},
@@ -229,6 +235,37 @@ static void test_scheduler(void **state) {
         assert_int_equal(load_scheduler(&c, bad[i][0]), BD_E_FORMAT);
         if (!strstr(bd_error(), bad[i][1])) fail_msg("%s: %s", bad[i][0], bd_error());
     }
+}
+
+static void round_trip(bd_scheduler_config *out, const char *text) {
+    bd_scheduler_config c;
+    if (load_scheduler(&c, text) || bd_scheduler_config_save(&c, TMP "/again.json") ||
+        bd_scheduler_config_load(out, TMP "/again.json"))
+        fail_msg("%s", bd_error());
+    bd_scheduler_config_clear(&c);
+}
+
+static void test_schedules(void **state) {
+    (void)state;
+    static const char *const kinds[] = {"linear", "scaled_linear", "squaredcos_cap_v2"};
+    bd_scheduler_config c;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        char text[80];
+        snprintf(text, sizeof text, "{\"beta_schedule\": \"%s\"}", kinds[i]);
+        round_trip(&c, text);
+        assert_string_equal(c.beta_schedule, kinds[i]);
+        assert_true(bd_schedule_kind(kinds[i])); /* what loads can be made */
+        bd_scheduler_config_clear(&c);
+    }
+    round_trip(&c, "{\"num_train_timesteps\": 3, \"trained_betas\": [0.1, 0.25, 0.5]}");
+    assert_int_equal(c.n_trained_betas, 3);
+    assert_true(c.trained_betas[0] == 0.1 && c.trained_betas[2] == 0.5);
+    bd_schedule s;
+    assert_int_equal(bd_model_schedule(&s, &c), BD_OK);
+    assert_true(s.T == 3 && s.beta[1] == 0.25);
+    bd_schedule_clear(&s);
+    bd_scheduler_config_clear(&c);
+    assert_null(c.trained_betas);
 }
 
 int main(void) {
@@ -242,6 +279,7 @@ int main(void) {
         cmocka_unit_test(test_card_or_name_is_enough),
         cmocka_unit_test(test_names_and_marks_must_agree),
         cmocka_unit_test(test_scheduler),
+        cmocka_unit_test(test_schedules),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

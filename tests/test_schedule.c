@@ -125,6 +125,57 @@ static void bad_values_are_refused(void **state) {
     assert_int_equal(bd_schedule_linear(&s, 10, 0.1, (double)NAN), BD_E_ARG);
 }
 
+/* float32 numbers of diffusers 0.42.1: DDPMScheduler(beta_schedule=...), T = 1000 */
+static void other_kinds_match_diffusers(void **state) {
+    static const struct {
+        const char *kind;
+        int t;
+        double beta, abar;
+    } want[] = {{"scaled_linear", 0, 9.999999747378752e-05, 0.9998999834060669},
+                {"scaled_linear", 1, 0.00010264836600981653, 0.9997973442077637},
+                {"scaled_linear", 500, 0.005742072593420744, 0.3312746286392212},
+                {"scaled_linear", 998, 0.019962811842560768, 0.000748379563447088},
+                {"scaled_linear", 999, 0.020000001415610313, 0.0007334119873121381},
+                {"squaredcos_cap_v2", 0, 4.128422369831242e-05, 0.9999586939811707},
+                {"squaredcos_cap_v2", 1, 4.614175122696906e-05, 0.9999125599861145},
+                {"squaredcos_cap_v2", 500, 0.003155691549181938, 0.4922850430011749},
+                {"squaredcos_cap_v2", 998, 0.7499994039535522, 2.428766265438753e-06},
+                {"squaredcos_cap_v2", 999, 0.9990000128746033, 2.4287349909002387e-09}};
+    (void)state;
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        bd_schedule s;
+        assert_int_equal(bd_schedule_create(&s, want[i].kind, 1000, 1e-4, 0.02), BD_OK);
+        int t = want[i].t;
+        /* a float32 linspace of roots, squared: twice 1.2e-7 */
+        if (!(relative(s.beta[t], want[i].beta) < 3e-7))
+            fail_msg("%s: beta[%d] = %.9g", want[i].kind, t, s.beta[t]);
+        /* as for the linear one; 1 - 0.999 has lost three digits of float32's seven: 6e-8 / 1e-3 */
+        if (!(relative(s.abar[t], want[i].abar) < (s.beta[t] > 0.99 ? 1e-4 : 3e-6)))
+            fail_msg("%s: abar[%d] = %.9g", want[i].kind, t, s.abar[t]);
+        bd_schedule_clear(&s);
+    }
+}
+
+static void a_kind_is_a_choice(void **state) {
+    bd_schedule a, b;
+    (void)state;
+    assert_int_equal(bd_schedule_linear(&a, 50, 1e-3, 0.1), BD_OK);
+    assert_int_equal(bd_schedule_create(&b, "linear", 50, 1e-3, 0.1), BD_OK);
+    assert_memory_equal(a.beta, b.beta, 3 * 50 * sizeof *a.beta);
+    bd_schedule_clear(&b);
+    assert_int_equal(bd_schedule_from_betas(&b, a.beta, 50), BD_OK);
+    assert_memory_equal(a.beta, b.beta, 3 * 50 * sizeof *a.beta);
+    assert_true(b.beta_start == a.beta[0] && b.beta_end == a.beta[49]);
+    bd_schedule_clear(&b);
+    assert_true(bd_schedule_kind("scaled_linear") && !bd_schedule_kind("sigmoid"));
+    assert_int_equal(bd_schedule_create(&b, "sigmoid", 50, 1e-3, 0.1), BD_E_ARG);
+    assert_non_null(strstr(bd_error(), "sigmoid"));
+    a.beta[7] = 1;
+    assert_int_equal(bd_schedule_from_betas(&b, a.beta, 50), BD_E_ARG);
+    assert_non_null(strstr(bd_error(), "beta[7]"));
+    bd_schedule_clear(&a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paper_schedule_matches_golden),
@@ -132,6 +183,8 @@ int main(void) {
         cmocka_unit_test(short_schedule_ends_like_the_long_one),
         cmocka_unit_test(constant_beta_gives_powers),
         cmocka_unit_test(bad_values_are_refused),
+        cmocka_unit_test(other_kinds_match_diffusers),
+        cmocka_unit_test(a_kind_is_a_choice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -175,8 +175,18 @@ static void pages_are_aligned_and_zeroed(void **state) {
     assert_null(bd_alloc_pages(SIZE_MAX - 10));
 }
 
+static void a_name_from_a_file_does_not_break_the_line(void **state) {
+    (void)state;
+    (void)bd_fail(BD_E_FORMAT, "column \"%s\"", "a\nb\x1b[2J");
+    assert_string_equal(bd_error(), "column \"a?b?[2J\"");
+    (void)bd_error_prefix(BD_E_FORMAT, "%s", "x\r");
+    (void)bd_error_advise(BD_E_FORMAT, "%s", "y\t");
+    assert_string_equal(bd_error(), "x?: column \"a?b?[2J\"; y?");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_name_from_a_file_does_not_break_the_line),
         cmocka_unit_test(text_holds_values),
         cmocka_unit_test(text_may_quote_itself),
         cmocka_unit_test(long_text_is_cut),

@@ -8,6 +8,12 @@ enum { TEXT_SIZE = 1024 };
 
 static _Thread_local char error_text[TEXT_SIZE];
 
+/* Texts hold names from files: a control character in one would break the line, or drive the terminal. */
+static void keep_one_line(void) {
+    for (char *c = error_text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
+}
+
 /* Formats on the side first: the arguments may point into error_text itself. */
 bd_status(bd_fail)(bd_status code, const char *fmt, ...) {
     char text[TEXT_SIZE];
@@ -17,6 +23,7 @@ bd_status(bd_fail)(bd_status code, const char *fmt, ...) {
     va_end(args);
     if (n < 0) text[0] = '\0';
     memcpy(error_text, text, sizeof error_text);
+    keep_one_line();
     return code;
 }
 
@@ -33,6 +40,7 @@ bd_status(bd_error_prefix)(bd_status code, const char *fmt, ...) {
     int room = (int)(sizeof text - used) - 3;
     if (room > 0) snprintf(text + used, sizeof text - used, ": %.*s", room, error_text);
     memcpy(error_text, text, sizeof error_text);
+    keep_one_line();
     return code;
 }
 
@@ -45,6 +53,7 @@ bd_status(bd_error_advise)(bd_status code, const char *fmt, ...) {
         vsnprintf(error_text + used + 2, sizeof error_text - used - 2, fmt, args);
     }
     va_end(args);
+    keep_one_line();
     return code;
 }
 

@@ -24,7 +24,8 @@ enum {
 #define BD_MUST_CHECK __attribute__((warn_unused_result))
 #define BD_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
-/* bd_fail -- set this thread's error text and return the code given.
+/* bd_fail -- set this thread's error text and return the code given. The text is one line: control
+ * characters, which come from names in files, become '?'.
  *   errors   returns code, always
  *   memory   copies the text into a thread-local buffer of fixed size */
 bd_status bd_fail(bd_status code, const char *fmt, ...) BD_PRINTF(2, 3);

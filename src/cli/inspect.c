@@ -99,9 +99,10 @@ static bd_status inspect_folder(const char *dir) {
     print_mark(&mark);
     print_unet(&m.unet);
     if (m.has_scheduler)
-        printf("scheduler\tT %d, beta %g to %g, %s, clip_sample %s\n", m.scheduler.T,
-               m.scheduler.beta_start, m.scheduler.beta_end, m.scheduler.variance_type,
-               m.scheduler.clip_sample ? "true" : "false");
+        printf("scheduler\tT %d, beta %g to %g, %s, %s, clip_sample %s\n", m.scheduler.T,
+               m.scheduler.beta_start, m.scheduler.beta_end,
+               m.scheduler.trained_betas ? "trained_betas" : m.scheduler.beta_schedule,
+               m.scheduler.variance_type, m.scheduler.clip_sample ? "true" : "false");
     bd_model_clear(&m);
     BD_TRY(bd_model_weights_path(path, sizeof path, dir));
     return inspect_file(path, &mark);

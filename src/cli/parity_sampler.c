@@ -11,6 +11,7 @@
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "nn/model.h"
+#include "run/settings.h"
 #include "nn/parity.h"
 
 enum { PATH_BYTES = 4096, STEPS_MAX = 100000 };
@@ -118,12 +119,11 @@ static bd_status read_plan(sampler_case *c, const bd_json *doc, const char *dir)
     BD_TRY(bd_model_load(&c->model, path));
     BD_REQUIRE(c->model.has_scheduler, BD_E_FORMAT, "%s: the model has no scheduler_config.json",
                path);
-    const bd_scheduler_config *s = &c->model.scheduler;
-    BD_TRY(bd_schedule_linear(&c->schedule, s->T, s->beta_start, s->beta_end));
+    BD_TRY(bd_model_schedule(&c->schedule, &c->model.scheduler));
     BD_TRY(bd_json_get_string(&spec.name, doc, "sampler"));
-    BD_TRY(read_text(&clip, doc, "clip", s->clip_sample ? "x0" : "none"));
+    BD_TRY(read_text(&clip, doc, "clip", c->model.scheduler.clip_sample ? "x0" : "none"));
     BD_TRY(bd_clip_parse(&spec.clip, clip));
-    BD_TRY(read_text(&text, doc, "variance_type", s->variance_type));
+    BD_TRY(read_text(&text, doc, "variance_type", c->model.scheduler.variance_type));
     BD_TRY(bd_variance_parse(&spec.variance, text));
     BD_TRY(read_text(&text, doc, "timestep_spacing", "own"));
     BD_TRY(bd_spacing_parse(&spec.spacing, text));

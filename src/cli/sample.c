@@ -12,6 +12,7 @@
 #include "data/trigger.h"
 #include "io/png.h"
 #include "nn/model.h"
+#include "run/settings.h"
 #include "run/pixels.h"
 #include "train/sampling.h"
 
@@ -48,11 +49,10 @@ static bd_status load_model(job *j, const char *dir) {
     BD_TRY(bd_model_load(&j->model, dir));
     BD_REQUIRE(j->model.has_scheduler, BD_E_MISSING,
                "%s: no scheduler_config.json, so the noise schedule is unknown", dir);
-    const bd_scheduler_config *s = &j->model.scheduler;
     if (j->model.mark.backdoored)
         bd_log(BD_LOG_WARN, "%s is BACKDOORED: trigger %s, target %s, poison rate %g", dir,
                j->model.mark.trigger, j->model.mark.target, j->model.mark.poison_rate);
-    return bd_schedule_linear(&j->schedule, s->T, s->beta_start, s->beta_end);
+    return bd_model_schedule(&j->schedule, &j->model.scheduler);
 }
 
 static bd_status make_plan(job *j, const sample_options *o) {

@@ -2,6 +2,8 @@
 #ifndef BD_DIFFUSION_SCHEDULE_H
 #define BD_DIFFUSION_SCHEDULE_H
 
+#include <stdbool.h>
+
 #include "base/status.h"
 
 /* Tables of T doubles, t = 0 .. T-1 (the paper's t = 1 .. T). Read them freely, change nothing. */
@@ -21,6 +23,28 @@ typedef struct {
  *   tested   tests/test_schedule.c */
 BD_MUST_CHECK bd_status bd_schedule_linear(bd_schedule *s, int T, double beta_start,
                                            double beta_end);
+
+/* bd_schedule_create -- a schedule by the name diffusers' schedulers give it:
+ *   linear             bd_schedule_linear
+ *   scaled_linear      sqrt(beta) rises linearly from sqrt(beta_start) to sqrt(beta_end)
+ *   squaredcos_cap_v2  abar is a squared cosine and beta at most 0.999; start and end are not used, and
+ *                      s->beta_start and beta_end are those that came out
+ *   source   linear: as bd_schedule_linear; scaled_linear: Rombach et al. 2022, as in diffusers;
+ *            squaredcos_cap_v2: Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17
+ *   errors   BD_E_ARG: another name; otherwise as bd_schedule_linear
+ *   memory   as bd_schedule_linear
+ *   tested   tests/test_schedule.c */
+BD_MUST_CHECK bd_status bd_schedule_create(bd_schedule *s, const char *kind, int T,
+                                           double beta_start, double beta_end);
+
+/* bd_schedule_kind -- may bd_schedule_create get this name? */
+bool bd_schedule_kind(const char *name);
+
+/* bd_schedule_from_betas -- T given betas, each between 0 and 1.
+ *   errors   BD_E_ARG: T < 2, or a beta that is not; BD_E_MEMORY
+ *   memory   copies beta; as bd_schedule_linear
+ *   tested   tests/test_schedule.c */
+BD_MUST_CHECK bd_status bd_schedule_from_betas(bd_schedule *s, const double *beta, int T);
 
 /* bd_schedule_scaled -- the linear schedule for any T: beta = (1000/T) * (1e-4 .. 0.02), which
  * keeps abar as a function of t/T nearly the same for every T; at T = 1000 it is the schedule of

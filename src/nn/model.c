@@ -263,5 +263,6 @@ bd_status bd_model_load(bd_model *out, const char *dir) {
 
 void bd_model_clear(bd_model *m) {
     bd_params_clear(&m->params);
+    bd_scheduler_config_clear(&m->scheduler);
     *m = (bd_model){0};
 }

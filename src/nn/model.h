@@ -9,10 +9,13 @@
 #include "nn/params.h"
 #include "nn/unet.h"
 
-/* scheduler_config.json of a DDPMScheduler with a linear beta and epsilon prediction. */
+/* scheduler_config.json of a DDPMScheduler or DDIMScheduler with epsilon prediction. */
 typedef struct {
     int T;
+    char beta_schedule[24]; /* a name of bd_schedule_create; "" = linear */
     double beta_start, beta_end;
+    double *trained_betas; /* [T], in place of the schedule; NULL: none */
+    int n_trained_betas;
     bool clip_sample;
     char variance_type[16]; /* fixed_small or fixed_large */
 } bd_scheduler_config;
@@ -65,8 +68,12 @@ BD_MUST_CHECK bd_status bd_model_weights_path(char *out, size_t size, const char
 void bd_model_mark_read(bd_model_mark *mark, const bd_tensors *s);
 
 /* bd_scheduler_config_load / save -- scheduler_config.json; what this project cannot honour (another
- * beta schedule, v-prediction ...) is refused by name. */
+ * beta schedule, v-prediction ...) is refused by name.
+ *   errors   BD_E_FORMAT with file and setting; BD_E_MISSING; BD_E_IO
+ *   memory   caller frees with bd_scheduler_config_clear; a bd_model's goes with it
+ *   tested   tests/test_model.c */
 BD_MUST_CHECK bd_status bd_scheduler_config_load(bd_scheduler_config *out, const char *path);
+void bd_scheduler_config_clear(bd_scheduler_config *c); /* an all-zero struct is fine */
 BD_MUST_CHECK bd_status bd_scheduler_config_save(const bd_scheduler_config *c, const char *path);
 
 #endif

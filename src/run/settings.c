@@ -60,6 +60,12 @@ bd_status bd_recipe_schedule(bd_schedule *out, const bd_recipe *r) {
                               r->diffusion_beta_end);
 }
 
+bd_status bd_model_schedule(bd_schedule *out, const bd_scheduler_config *c) {
+    if (c->trained_betas) return bd_schedule_from_betas(out, c->trained_betas, c->T);
+    return bd_schedule_create(out, c->beta_schedule[0] ? c->beta_schedule : "linear", c->T,
+                              c->beta_start, c->beta_end);
+}
+
 bd_status bd_recipe_sampler(bd_sampler_spec *out, const bd_recipe *r) {
     memset(out, 0, sizeof *out);
     out->name = r->sample_sampler;

@@ -5,6 +5,7 @@
 #include "data/dataset.h"
 #include "diffusion/sampler.h"
 #include "diffusion/schedule.h"
+#include "nn/model.h"
 #include "nn/unet.h"
 #include "run/recipe.h"
 #include "train/loop.h"
@@ -30,5 +31,10 @@ int64_t bd_recipe_images(const bd_recipe *r);
 /* bd_recipe_loop -- [pretrain], [finetune] or [classifier] as options of a training loop; what
  * decides no bits is left zero. */
 bd_loop_options bd_recipe_loop(const bd_recipe *r, bd_stage_kind kind);
+
+/* bd_model_schedule -- the noise schedule that a model's scheduler_config.json states.
+ *   errors   as bd_schedule_create
+ *   memory   fills *out; caller frees with bd_schedule_clear */
+BD_MUST_CHECK bd_status bd_model_schedule(bd_schedule *out, const bd_scheduler_config *c);
 
 #endif

@@ -55,8 +55,7 @@ static bd_status check_schedule(const bd_model *m, const bd_stage_run *x) {
                r->model_folder);
     bd_schedule want, have;
     BD_TRY(bd_recipe_schedule(&want, r));
-    bd_status st =
-        bd_schedule_linear(&have, m->scheduler.T, m->scheduler.beta_start, m->scheduler.beta_end);
+    bd_status st = bd_model_schedule(&have, &m->scheduler);
     double last = st ? 0 : bd_schedule_abar(&have, have.T - 1);
     if (!st && (have.T != want.T || fabs(have.beta[0] - want.beta[0]) > 1e-9 ||
                 fabs(last - bd_schedule_abar(&want, want.T - 1)) > 1e-6 * last))

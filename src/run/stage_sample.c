@@ -68,8 +68,7 @@ static bd_status prepare(job *j, bd_stage_run *x) {
     const bd_recipe *r = x->recipe;
     bd_sampler_spec spec;
     BD_TRY(bd_stage_model(&j->model, x, "model"));
-    const bd_scheduler_config *s = &j->model.scheduler;
-    BD_TRY(bd_schedule_linear(&j->schedule, s->T, s->beta_start, s->beta_end));
+    BD_TRY(bd_model_schedule(&j->schedule, &j->model.scheduler));
     BD_TRY(bd_recipe_sampler(&spec, r));
     BD_TRY(bd_sampler_plan_create(&j->plan, &spec, &j->schedule));
     BD_TRY(make_prior(j, x));

@@ -50,8 +50,7 @@ static bd_status fresh_model(job *j, const bd_stage_run *x, uint64_t seed) {
 
 static bd_status given_model(job *j, const bd_stage_run *x) {
     BD_TRY(bd_stage_model(&j->model, x, "start"));
-    const bd_scheduler_config *s = &j->model.scheduler;
-    return bd_schedule_linear(&j->schedule, s->T, s->beta_start, s->beta_end);
+    return bd_model_schedule(&j->schedule, &j->model.scheduler);
 }
 
 static bd_status poison(job *j, const bd_stage_run *x) {
