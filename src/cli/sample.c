@@ -57,7 +57,8 @@ static bd_status load_model(job *j, const char *dir) {
 
 static bd_status make_plan(job *j, const sample_options *o) {
     bd_sampler_spec spec = {.name = o->sampler, .steps = o->steps, .eta = o->eta};
-    BD_TRY(bd_clip_parse(&spec.clip, o->clip));
+    const char *clip = j->model.scheduler.clip_sample ? "x0" : "none";
+    BD_TRY(bd_clip_parse(&spec.clip, o->clip ? o->clip : clip));
     BD_TRY(bd_variance_parse(&spec.variance,
                              o->variance ? o->variance : j->model.scheduler.variance_type));
     return bd_sampler_plan_create(&j->plan, &spec, &j->schedule);
@@ -136,7 +137,7 @@ static bd_status sample(const sample_options *o) {
 }
 
 int bd_cli_sample(int argc, char **argv) {
-    sample_options o = {.sampler = "ddpm", .clip = "none", .art = "builtin", .n = 16, .tile = 8};
+    sample_options o = {.sampler = "ddpm", .art = "builtin", .n = 16, .tile = 8};
     const bd_opt opts[] = {
         {'m', "model", BD_OPT_TEXT, "DIR", &o.model, 0, 0, "model folder (diffusers layout)"},
         {'o', "out", BD_OPT_TEXT, "DIR", &o.out, 0, 0,
@@ -152,7 +153,7 @@ int bd_cli_sample(int argc, char **argv) {
         {0, "trigger", BD_OPT_TEXT, "NAME", &o.trigger, 0, 0, "start from noise + this trigger"},
         {0, "art", BD_OPT_TEXT, "NAME", &o.art, 0, 0, "pictures of triggers: builtin or original"},
         {0, "clip", BD_OPT_TEXT, "none|x0|xt", &o.clip, 0, 0,
-         "clamp the predicted x0, or x itself, to [-1,1]"},
+         "clamp the predicted x0, or x itself, to [-1,1]; without it the model's clip_sample"},
         {0, "tile", BD_OPT_INT, "N", &o.tile, 1, 8,
          "images computed together: 1, 2, 4 or 8; part of the result"},
         {'t', "threads", BD_OPT_INT, "N", &o.threads, 0, 1024,
