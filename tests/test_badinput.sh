@@ -64,6 +64,39 @@ a_truncated_model_is_refused() {
     [ ! -e "$dir/pictures/grid.png" ]
 }
 
+# Weights of PyTorch, in both layouts.
+a_truncated_bin_is_refused() {
+    local form weights bytes size
+    for form in zipbin legacybin; do
+        cp -r "tests/golden/parity/$form" "$dir/$form"
+        weights=$dir/$form/diffusion_pytorch_model.bin
+        size=$(stat -c %s "$weights")
+        for bytes in $((size - 1)) $((size / 2)) 100 20 1 0; do
+            truncate -s "$bytes" "$weights"
+            refuses 2 "$weights" "copy the file again" inspect "$dir/$form" || return 1
+        done
+    done
+}
+
+weights_that_are_no_numbers_are_refused() {
+    cp -r tests/golden/parity/legacybin "$dir/nan"
+    local weights=$dir/nan/diffusion_pytorch_model.bin
+    # the last value of the last storage
+    printf '\x00\x00\xc0\x7f' | dd of="$weights" bs=1 seek=$(($(stat -c %s "$weights") - 4)) conv=notrunc 2>"$dir/err"
+    refuses 2 "$weights" "is not finite" parity "$dir/nan" && grep -q 'tensor [a-z_0-9.]*: value' "$dir/err" || return 1
+    "$program" inspect "$weights" | grep -q '^not finite'
+}
+
+a_bin_of_another_net_is_refused() {
+    cp -r tests/golden/parity/zipbin "$dir/wide"
+    sed -i '/block_out_channels/,/]/s/4/8/' "$dir/wide/config.json"
+    refuses 2 "$dir/wide/diffusion_pytorch_model.bin" "has shape" inspect "$dir/wide"
+}
+
+a_bin_that_would_run_code_is_refused() {
+    refuses 2 tests/golden/torch/foreign.pth "it asks to load __main__.Foreign" inspect tests/golden/torch/foreign.pth
+}
+
 # content DIR: what finished stages hold
 content() { (cd "$1" && find . -name DONE -printf '%h\n' | sort | while read -r stage; do find "$stage" -type f -exec sha256sum {} + | sort -k 2; done); }
 

@@ -54,7 +54,7 @@ static void the_reference_file_loads(void **state) {
     assert_null(bd_tensors_find(s, "zzz"));
     assert_int_equal(bd_tensors_meta_count(s), 2);
     assert_string_equal(bd_tensors_meta(s, "who"), "gr\xc3\xb6\xc3\x9f"
-                                                       "e \"x\"");
+                                                   "e \"x\"");
     assert_string_equal(bd_tensors_meta(s, "n"), "1");
     assert_null(bd_tensors_meta(s, "x"));
     const char *key, *value;

@@ -33,7 +33,10 @@ static bd_tensors *loaded(const char *path) {
 static const void *tensor(const bd_tensors *s, const char *name, bd_dtype type, const char *shape) {
     const bd_st_tensor *t = bd_tensors_find(s, name);
     char has[64] = "";
-    if (!t) fail_msg("%s is not there", name);
+    if (!t) {
+        fail_msg("%s is not there", name);
+        return NULL;
+    }
     assert_int_equal(t->dtype, type);
     for (int i = 0; i < t->rank; i++)
         snprintf(has + strlen(has), sizeof has - strlen(has), "%s%d", i ? "x" : "", (int)t->dim[i]);

@@ -58,9 +58,10 @@ static bd_status load_model(job *j, const char *dir) {
 static bd_status make_plan(job *j, const sample_options *o) {
     bd_sampler_spec spec = {
         .name = o->sampler, .steps = o->steps, .order = o->order, .eta = o->eta};
+    const char *clip = j->model.scheduler.clip_sample ? "x0" : "none";
     BD_TRY(bd_spacing_parse(&spec.spacing, o->spacing));
     BD_TRY(bd_final_parse(&spec.final, o->final));
-    BD_TRY(bd_clip_parse(&spec.clip, o->clip));
+    BD_TRY(bd_clip_parse(&spec.clip, o->clip ? o->clip : clip));
     BD_TRY(bd_variance_parse(&spec.variance,
                              o->variance ? o->variance : j->model.scheduler.variance_type));
     return bd_sampler_plan_create(&j->plan, &spec, &j->schedule);
@@ -141,7 +142,6 @@ static bd_status sample(const sample_options *o) {
 
 int bd_cli_sample(int argc, char **argv) {
     sample_options o = {.sampler = "ddpm",
-                        .clip = "none",
                         .spacing = "own",
                         .final = "sigma_min",
                         .art = "builtin",
@@ -168,7 +168,7 @@ int bd_cli_sample(int argc, char **argv) {
         {0, "trigger", BD_OPT_TEXT, "NAME", &o.trigger, 0, 0, "start from noise + this trigger"},
         {0, "art", BD_OPT_TEXT, "NAME", &o.art, 0, 0, "pictures of triggers: builtin or original"},
         {0, "clip", BD_OPT_TEXT, "none|x0|xt", &o.clip, 0, 0,
-         "clamp the predicted x0, or x itself, to [-1,1]"},
+         "clamp the predicted x0, or x itself, to [-1,1]; without it the model's clip_sample"},
         {0, "tile", BD_OPT_INT, "N", &o.tile, 1, 8,
          "images computed together: 1, 2, 4 or 8; part of the result"},
         {'t', "threads", BD_OPT_INT, "N", &o.threads, 0, 1024,

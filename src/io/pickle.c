@@ -18,7 +18,7 @@ const char *bd_pickle_kind_name(bd_pickle_kind k) {
     return name[k];
 }
 
-bd_status bd_pickle_fail(const bd_pickle *p, size_t at, const char *fmt, ...) {
+bd_status(bd_pickle_fail)(const bd_pickle *p, size_t at, const char *fmt, ...) {
     char reason[400];
     va_list args;
     va_start(args, fmt);
@@ -128,7 +128,8 @@ static bd_status take(const unsigned char **out, bd_pickle *p, uint64_t n) {
     if (n > p->n - p->used) {
         if (p->n == BD_PICKLE_MAX)
             return bd_pickle_fail(p, p->used, "a pickle of more than %d bytes", BD_PICKLE_MAX);
-        return bd_pickle_fail(p, p->used, "truncated inside its pickle");
+        return bd_pickle_fail(
+            p, p->used, "truncated inside its pickle; copy the file again from where it came");
     }
     *out = p->bytes + p->used;
     p->used += (size_t)n;
@@ -147,7 +148,9 @@ static bd_status take_number(uint64_t *out, bd_pickle *p, int n) {
 /* Text up to a newline. */
 static bd_status take_line(const char **out, size_t *n, bd_pickle *p) {
     const unsigned char *b = p->bytes + p->used, *end = memchr(b, '\n', p->n - p->used);
-    if (!end) return bd_pickle_fail(p, p->used, "truncated inside its pickle");
+    if (!end)
+        return bd_pickle_fail(
+            p, p->used, "truncated inside its pickle; copy the file again from where it came");
     *out = (const char *)b;
     *n = (size_t)(end - b);
     p->used += *n + 1;

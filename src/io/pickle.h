@@ -75,6 +75,11 @@ void bd_pickle_clear(bd_pickle *p);
 /* bd_pickle_fail -- BD_E_FORMAT "<path>: <part>offset <at>: <reason>". */
 bd_status bd_pickle_fail(const bd_pickle *p, size_t at, const char *fmt, ...) BD_PRINTF(3, 4);
 
+/* As bd_fail in base/status.h. */
+#ifdef __clang_analyzer__
+#define bd_pickle_fail(p, at, ...) ((void)(bd_pickle_fail)((p), (at), __VA_ARGS__), BD_E_FORMAT)
+#endif
+
 const char *bd_pickle_kind_name(bd_pickle_kind k); /* "a dict" ... */
 
 /* bd_pickle_item -- item i of a tuple, list, storage or tensor; BD_PK_NIL past the end. */

@@ -42,9 +42,13 @@ static bd_status open_archive(archive *a, const void *bytes, size_t n) {
     zip_source_t *source = zip_source_buffer_create(bytes, n, 0, &e);
     if (source) a->zip = zip_open_from_source(source, ZIP_RDONLY, &e);
     if (source && !a->zip) zip_source_free(source);
-    bd_status st = a->zip ? BD_OK
-                          : bd_fail(BD_E_FORMAT, "%s: no zip archive that can be read: %s", a->path,
-                                    zip_error_strerror(&e));
+    bd_status st =
+        a->zip
+            ? BD_OK
+            : bd_fail(
+                  BD_E_FORMAT,
+                  "%s: no zip archive that can be read: %s; copy the file again from where it came",
+                  a->path, zip_error_strerror(&e));
     zip_error_fini(&e);
     return st;
 }
@@ -102,7 +106,9 @@ static bd_status read_entry(unsigned char **out, uint64_t *size, archive *a, con
     if (!whole) {
         free(*out);
         *out = NULL;
-        return bd_fail(BD_E_FORMAT, "%s: %s is damaged: its bytes do not give its checksum",
+        return bd_fail(BD_E_FORMAT,
+                       "%s: %s is damaged: its bytes do not give its checksum; copy the file again "
+                       "from where it came",
                        a->path, name);
     }
     *size = info.size;
@@ -263,8 +269,10 @@ static bd_status locate(legacy *f, raw_storage *r, const declared *d) {
     uint64_t count = 0, bytes;
     BD_REQUIRE(d->known, BD_E_FORMAT, "%s: offset %zu: a storage that no tensor has", f->path,
                f->at);
-    BD_REQUIRE(f->n - f->at >= 8, BD_E_FORMAT, "%s: offset %zu: truncated, storages are missing",
-               f->path, f->at);
+    BD_REQUIRE(
+        f->n - f->at >= 8, BD_E_FORMAT,
+        "%s: offset %zu: truncated, storages are missing; copy the file again from where it came",
+        f->path, f->at);
     for (int i = 7; i >= 0; i--) count = count << 8 | f->bytes[f->at + (size_t)i];
     BD_REQUIRE(count == (uint64_t)d->of, BD_E_FORMAT,
                "%s: offset %zu: a storage of %" PRIu64 " elements, its tensors say %" PRId64,
@@ -272,8 +280,9 @@ static bd_status locate(legacy *f, raw_storage *r, const declared *d) {
     f->at += 8;
     bytes = count * bd_dtype_size(d->dtype); /* count is at most INT64_MAX / 16 */
     BD_REQUIRE(bytes <= f->n - f->at, BD_E_FORMAT,
-               "%s: offset %zu: truncated inside a storage of %" PRIu64 " bytes", f->path, f->at,
-               bytes);
+               "%s: offset %zu: truncated inside a storage of %" PRIu64
+               " bytes; copy the file again from where it came",
+               f->path, f->at, bytes);
     r->data = f->bytes + f->at;
     f->at += (size_t)bytes;
     return BD_OK;

@@ -10,11 +10,11 @@ FUZZ_PROG    := $(FUZZ_READERS:%=$(BUILD)/tests/fuzz/%)
 .PHONY: fuzz fuzz-replay fuzz-programs
 fuzz: ## fuzz every reader for FUZZ_S=60 seconds with libFuzzer (needs clang); prints the inputs tried
 	@$(MAKE) --no-print-directory CC=clang SAN=fuzzer-no-link,address,undefined BUILD=build/fuzzer fuzz-programs
-	@tests/fuzz/run build/fuzzer/tests/fuzz $(FUZZ_S) $(FUZZ_READERS)
+	@tests/fuzz/run.sh build/fuzzer/tests/fuzz $(FUZZ_S) $(FUZZ_READERS)
 
 fuzz-replay: ## load the fuzzing corpus with the readers under ASan and UBSan
 	@$(MAKE) --no-print-directory SAN=address,undefined BUILD=build/fuzz-replay fuzz-programs
-	@tests/fuzz/run build/fuzz-replay/tests/fuzz 0 $(FUZZ_READERS)
+	@tests/fuzz/run.sh build/fuzz-replay/tests/fuzz 0 $(FUZZ_READERS)
 
 fuzz-programs: $(FUZZ_PROG)
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Run fuzzing programs and print what they did, one line a reader; exit 1 when one found something.
-#   tests/fuzz/run PROGRAMS SECONDS READER...    SECONDS 0: only load the corpus
+#   tests/fuzz/run.sh PROGRAMS SECONDS READER...    SECONDS 0: only load the corpus
 # New inputs are kept in build/fuzz/<reader>/, what makes a reader fail in build/fuzz/findings/.
 set -euo pipefail
 programs=$1 seconds=$2
@@ -33,4 +33,5 @@ one() {
 
 export programs seconds
 export -f replay fuzz one
+# shellcheck disable=SC2016 # the inner bash's dollar
 printf '%s\n' "$@" | xargs -P "$(nproc)" -I{} bash -c 'one "$1"' one {}
