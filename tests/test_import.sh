@@ -105,6 +105,19 @@ every_expectation_of_the_releases_has_its_cell() {
         END { exit bad || claims < 90 }') experiments/authors-releases.csv experiments/expected/releases.csv
 }
 
+another_schedule_is_taken_when_the_recipe_says_so() {
+    local config
+    cp -r "$dir"/here/pretrain-*/model "$dir/cosine-model"
+    config=$dir/cosine-model/scheduler/scheduler_config.json
+    sed -i 's/"beta_schedule": "linear"/"beta_schedule": "squaredcos_cap_v2"/' "$config"
+    grep -q squaredcos "$config" || return 1
+    recipe bad.ini '[model]' "folder = $dir/cosine-model"
+    refuses "$dir/cosine-model" 'beta squaredcos_cap_v2' || return 1
+    recipe cosine.ini '[model]' "folder = $dir/cosine-model" '[diffusion]' 'schedule = squaredcos_cap_v2'
+    run cosine cosine && grep -q squaredcos_cap_v2 "$dir"/cosine/finetune-*/model-BACKDOORED/scheduler/scheduler_config.json
+}
+
 tap every_expectation_of_the_releases_has_its_cell a_given_model_paints_what_it_painted_where_it_was_trained fine_tuning_from_a_folder_is_fine_tuning_from_the_model \
     results_say_that_it_was_given a_backdoored_start_is_refused another_network_or_schedule_is_refused \
-    a_missing_folder_says_how_to_get_it settings_that_do_not_fit_are_refused
+    a_missing_folder_says_how_to_get_it settings_that_do_not_fit_are_refused \
+    another_schedule_is_taken_when_the_recipe_says_so

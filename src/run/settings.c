@@ -55,9 +55,15 @@ bd_status bd_recipe_unet(bd_unet_config *out, const bd_recipe *r) {
 }
 
 bd_status bd_recipe_schedule(bd_schedule *out, const bd_recipe *r) {
-    if (r->diffusion_beta_end == 0) return bd_schedule_scaled(out, (int)r->diffusion_T);
-    return bd_schedule_linear(out, (int)r->diffusion_T, r->diffusion_beta_start,
-                              r->diffusion_beta_end);
+    int T = (int)r->diffusion_T;
+    if (r->diffusion_beta_end != 0)
+        return bd_schedule_create(out, r->diffusion_schedule, T, r->diffusion_beta_start,
+                                  r->diffusion_beta_end);
+    BD_TRY(bd_schedule_scaled(out, T));
+    if (!strcmp(r->diffusion_schedule, "linear")) return BD_OK;
+    double start = out->beta_start, end = out->beta_end;
+    bd_schedule_clear(out);
+    return bd_schedule_create(out, r->diffusion_schedule, T, start, end);
 }
 
 bd_status bd_model_schedule(bd_schedule *out, const bd_scheduler_config *c) {

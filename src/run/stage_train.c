@@ -45,6 +45,8 @@ static bd_status fresh_model(job *j, const bd_stage_run *x, uint64_t seed) {
                                                .beta_start = j->schedule.beta_start,
                                                .beta_end = j->schedule.beta_end,
                                                .variance_type = "fixed_small"};
+    snprintf(j->model.scheduler.beta_schedule, sizeof j->model.scheduler.beta_schedule, "%.23s",
+             x->recipe->diffusion_schedule);
     return BD_OK;
 }
 
