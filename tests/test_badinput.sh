@@ -143,5 +143,7 @@ a_file_size_limit_is_an_error() {
     return 1
 }
 
-[ $# -gt 0 ] || set -- a_truncated_archive_is_refused a_truncated_idx_file_is_refused a_truncated_model_is_refused a_full_disk_loses_nothing a_file_size_limit_is_an_error
+[ $# -gt 0 ] || set -- a_truncated_archive_is_refused a_truncated_idx_file_is_refused a_truncated_model_is_refused \
+    a_truncated_bin_is_refused weights_that_are_no_numbers_are_refused a_bin_of_another_net_is_refused \
+    a_bin_that_would_run_code_is_refused a_full_disk_loses_nothing a_file_size_limit_is_an_error
 tap "$@"

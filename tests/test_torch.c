@@ -143,7 +143,7 @@ static void what_is_no_state_dict_is_refused_by_name(void **state) {
 /* --- pickles by hand --- */
 
 typedef struct {
-    unsigned char bytes[1024];
+    unsigned char bytes[8192];
     size_t n;
 } text;
 
@@ -259,6 +259,16 @@ static void two_dicts_of_tensors_are_no_choice(void **state) {
             "2 dicts of tensors and none is called state_dict");
 }
 
+/* Each entry would be searched for tensors, and all of them may be one large dict. */
+static void a_dict_of_very_many_entries_is_refused(void **state) {
+    (void)state;
+    text t = {.n = 0};
+    ADD(&t, "}(");
+    for (int i = 0; i < 1025; i++) ADD(&t, "K\x01}");
+    ADD(&t, "u");
+    refused(legacy((const char *)t.bytes, t.n, "]", 1), "no tensors among the 1025 entries");
+}
+
 /* --- damage --- */
 
 static bd_status load(const char *path) {
@@ -330,6 +340,7 @@ int main(void) {
         cmocka_unit_test(rules_of_tensors),
         cmocka_unit_test(rules_of_pickles),
         cmocka_unit_test(two_dicts_of_tensors_are_no_choice),
+        cmocka_unit_test(a_dict_of_very_many_entries_is_refused),
         cmocka_unit_test(what_came_instead_of_a_download),
         cmocka_unit_test(damaged_files),
     };

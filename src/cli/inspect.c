@@ -92,10 +92,9 @@ static void print_unet(const bd_unet_config *c) {
 /* A folder is loaded as a model, so that weights that do not fit config.json are found. */
 static bd_status inspect_folder(const char *dir) {
     bd_model m;
-    bd_model_mark mark;
     char path[PATH_BYTES];
-    BD_TRY(bd_model_is_backdoored(&mark, dir));
     BD_TRY(bd_model_load(&m, dir));
+    const bd_model_mark mark = m.mark;
     print_mark(&mark);
     print_unet(&m.unet);
     if (m.has_scheduler)

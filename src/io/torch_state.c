@@ -42,6 +42,9 @@ static bd_status find_dict(uint32_t *dict, uint32_t *under, const bd_pickle *p) 
     BD_REQUIRE(root->kind == BD_PK_DICT, BD_E_FORMAT, "%s: holds %s, not a state dict", p->path,
                bd_pickle_kind_name(root->kind));
     if (has_tensors(p, p->root)) return BD_OK;
+    /* each of its entries is looked into, and many may be the same large one */
+    BD_REQUIRE(root->items.count / 2 <= META_MAX, BD_E_FORMAT,
+               "%s: no tensors among the %u entries of its dict", p->path, root->items.count / 2);
     for (cursor c = start(p, p->root); next(&key, &value, &c, p);) {
         if (p->node[value].kind != BD_PK_DICT || !has_tensors(p, value)) continue;
         bool usual = bd_pickle_is(p, key, "state_dict");
