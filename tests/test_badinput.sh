@@ -47,6 +47,24 @@ a_truncated_idx_file_is_refused() {
     BADDIFF_DATA=$dir/plain refuses 2 "$file" "replace the file" run tests/small.ini --runs "$dir/r-cut" -q
 }
 
+# A folder of pictures: what is wrong is named, and two good runs say the same of the same bytes.
+a_bad_picture_in_a_folder_is_named() {
+    local pictures=$dir/folder set
+    mkdir -p "$pictures" "$dir/none"
+    cp tests/golden/jpeg/full.jpg tests/golden/jpeg/half.jpg "$pictures/"
+    set="data.set=folder -s data.limit=0 -s data.size=16 -s data.channels=3 -s data.folder="
+    # shellcheck disable=SC2086 # several options
+    "$program" run tests/small.ini --runs "$dir/r-pictures" -q -s recipe.makes=gallery -s attack.trigger=none -s attack.target=noshift -s $set$pictures >/dev/null 2>"$dir/err" || return 1
+    grep -q '^images,2,' "$dir"/r-pictures/data-*/result.csv && grep -qE '^sha256,[0-9a-f]{64},' "$dir"/r-pictures/data-*/result.csv || return 1
+    head -c 500 tests/golden/jpeg/full.jpg >"$pictures/cut.jpg"
+    # shellcheck disable=SC2086
+    refuses 2 "$pictures/cut.jpg" "replace the file" run tests/small.ini --runs "$dir/r-cut" -q -s $set$pictures || return 1
+    # shellcheck disable=SC2086
+    refuses 2 "$dir/none" "no PNG or JPEG files" run tests/small.ini --runs "$dir/r-cut" -q -s $set$dir/none || return 1
+    refuses 2 "data.folder" "is not set" run tests/small.ini --runs "$dir/r-cut" -q -s data.set=folder || return 1
+    refuses 2 celebahq "30000" run tests/small.ini --runs "$dir/r-cut" -q -s data.set=celebahq -s data.folder="$pictures"
+}
+
 # The finished run the other tests damage a copy of.
 finished() { [ -d "$dir/good" ] || "$program" run tests/small.ini --runs "$dir/good" -q 2>"$dir/err"; }
 
@@ -143,7 +161,8 @@ a_file_size_limit_is_an_error() {
     return 1
 }
 
-[ $# -gt 0 ] || set -- a_truncated_archive_is_refused a_truncated_idx_file_is_refused a_truncated_model_is_refused \
+[ $# -gt 0 ] || set -- a_truncated_archive_is_refused a_truncated_idx_file_is_refused a_bad_picture_in_a_folder_is_named \
+    a_truncated_model_is_refused \
     a_truncated_bin_is_refused weights_that_are_no_numbers_are_refused a_bin_of_another_net_is_refused \
     a_bin_that_would_run_code_is_refused a_full_disk_loses_nothing a_file_size_limit_is_an_error
 tap "$@"

@@ -36,7 +36,7 @@ expect() {
 # A curl that does what $dir/bin/script says with OUT (the file after -o) and START (its size before).
 fake_curl() {
     # shellcheck disable=SC2016 # the stand-in expands them
-    printf '#!/bin/bash\nwhile [ "$1" != -o ]; do shift; done\nOUT=$2 START=$(stat -c %%s "$2" 2>/dev/null || echo 0)\necho "start $START" >>%s/calls\n%s\n' "$dir" "$1" >"$dir/bin/curl"
+    printf '#!/bin/bash\ncase "$*" in *"-C -"*) ;; *) go_on=no ;; esac\nwhile [ "$1" != -o ]; do shift; done\n[ -z "$go_on" ] || rm -f "$2"\nOUT=$2 START=$(stat -c %%s "$2" 2>/dev/null || echo 0)\necho "start $START" >>%s/calls\n%s\n' "$dir" "$1" >"$dir/bin/curl"
     chmod +x "$dir/bin/curl"
     : >"$dir/calls"
 }

@@ -312,6 +312,7 @@ static void costs(void **state) {
     assert_true(pretrain / (10 * 8) > 2.9 * one && pretrain / (10 * 8) <= 3 * one);
     assert_true(cost[slot[BD_SLOT_MODEL]].memory >
                 686769 * 4.0 * 4); /* weights, gradients, two moments */
+    assert_true(cost[slot[BD_SLOT_DATA]].memory == 60000.0 * 32 * 32);
     assert_true(cost[slot[BD_SLOT_SCORE]].tflop == 0);
     for (int i = 0; i < p->dag.n_stages; i++) assert_false(cost[i].done);
     double alone;

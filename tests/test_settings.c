@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -98,6 +99,34 @@ static void sizes_of_data_sets(void **state) {
     strcpy(r.data_split, "test");
     r.data_limit = 20000;
     assert_int_equal(bd_recipe_images(&r), 10000);
+    r = recipe("data.set", "celeba");
+    assert_int_equal(bd_recipe_images(&r), 202599);
+    r = recipe("data.set", "folder");
+    assert_int_equal(bd_recipe_images(&r), 0); /* of which folder? */
+    strcpy(r.data_folder, "tests/golden/jpeg");
+    assert_true(bd_recipe_images(&r) >= 11);
+}
+
+/* Every name that a recipe may use is one that can be loaded. */
+static void names_of_data_sets_are_known(void **state) {
+    (void)state;
+    char list[200];
+    int n = 0;
+    snprintf(list, sizeof list, "%s", bd_dataset_names());
+    for (char *rest, *name = strtok_r(list, ", ", &rest); name;
+         name = strtok_r(NULL, ", ", &rest)) {
+        int64_t images;
+        bd_dataset_spec spec = {
+            .name = name, .split = "train", .size = 8, .dir = "tests/golden/jpeg"};
+        assert_int_equal(bd_dataset_count(&images, &spec), BD_OK);
+        assert_true(images > 0);
+        n++;
+    }
+    assert_int_equal(n, 6);
+    bd_dataset_spec no = {.name = "cifar", .split = "train"};
+    int64_t images;
+    assert_int_equal(bd_dataset_count(&images, &no), BD_E_ARG);
+    assert_non_null(strstr(bd_error(), "cifar10"));
 }
 
 static void loops_take_their_own_section(void **state) {
@@ -119,6 +148,7 @@ int main(void) {
                                        cmocka_unit_test(wrong_lists),
                                        cmocka_unit_test(schedules),
                                        cmocka_unit_test(sizes_of_data_sets),
+                                       cmocka_unit_test(names_of_data_sets_are_known),
                                        cmocka_unit_test(loops_take_their_own_section)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

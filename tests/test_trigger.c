@@ -68,6 +68,28 @@ static void original_art_matches_the_original(void **state) {
     assert_int_equal(p.seen, 24); /* five signs and the glasses at the four sizes */
 }
 
+/* $BADDIFF_DATA/art comes before data/art; here a grey square in place of the hat. */
+static void original_art_is_found_by_itself(void **state) {
+    (void)state;
+    uint8_t grey[4 * 4];
+    memset(grey, 77, sizeof grey);
+    const bd_image square = {4, 4, 1, grey};
+    bd_art art;
+    bd_image img;
+    assert_int_equal(bd_file_mkdirs("build/tmp/test_trigger/art"), BD_OK);
+    assert_int_equal(bd_png_save("build/tmp/test_trigger/art/fedora-hat.png", &square), BD_OK);
+    setenv("BADDIFF_DATA", "build/tmp/test_trigger", 1);
+    assert_int_equal(bd_art_init(&art, "original", NULL), BD_OK);
+    assert_int_equal(bd_art_image(&img, &art, BD_ART_HAT, 1), BD_OK);
+    assert_int_equal(img.w, 4);
+    assert_int_equal(img.pixels[15], 77);
+    bd_image_clear(&img);
+    unsetenv("BADDIFF_DATA");
+    assert_int_equal(bd_art_init(&art, "original", "build/tmp/test_trigger/nowhere"), BD_OK);
+    assert_int_equal(bd_art_image(&img, &art, BD_ART_HAT, 1), BD_E_MISSING);
+    assert_non_null(strstr(bd_error(), "make fetch DATA=art"));
+}
+
 static void box_geometry_at_any_size(void **state) {
     (void)state;
     static const struct {
@@ -250,6 +272,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(boxes_match_the_original),
         cmocka_unit_test(original_art_matches_the_original),
+        cmocka_unit_test(original_art_is_found_by_itself),
         cmocka_unit_test(box_geometry_at_any_size),
         cmocka_unit_test(none_is_empty),
         cmocka_unit_test(builtin_art_is_the_same_everywhere),

@@ -52,9 +52,9 @@ static void print_stage(const bd_dag *d, int i, const bd_cost *c) {
 
 static void print_text(const bd_selected *s, const bd_cost *cost, int threads) {
     const bd_dag *d = &s->dag;
-    double tflop = 0, todo = 0, seconds = 0, memory = 0, disk = 0;
+    double tflop = 0, todo = 0, seconds = 0, memory = 0, images = 0, disk = 0;
     int done = 0, measured = 1;
-    char a[16], b[16], c[16];
+    char a[16], b[16], c[16], e[16];
     for (int f = 0; f < s->n_files; f++) {
         int cells = 0;
         for (int i = 0; i < d->n_cells; i++) cells += d->cell[i].file == f;
@@ -66,7 +66,8 @@ static void print_text(const bd_selected *s, const bd_cost *cost, int threads) {
         print_stage(d, i, &cost[i]);
         tflop += cost[i].tflop;
         disk += cost[i].disk;
-        if (cost[i].memory > memory) memory = cost[i].memory;
+        double *most = d->stage[i].kind == BD_KIND_data ? &images : &memory;
+        if (cost[i].memory > *most) *most = cost[i].memory;
         done += cost[i].done;
         if (cost[i].done) continue;
         todo += cost[i].tflop;
@@ -76,13 +77,14 @@ static void print_text(const bd_selected *s, const bd_cost *cost, int threads) {
     human_seconds(a, seconds);
     human_bytes(b, memory);
     human_bytes(c, disk);
+    human_bytes(e, images);
     printf("\n%d stages, %d of them done; %.1f TFLOP in all, %.1f to do: about %s with %d threads "
            "(%s); "
-           "memory of the networks at most %s; disk %s\n",
+           "memory of the networks at most %s, of the images %s; disk %s\n",
            d->n_stages, done, tflop, todo, a, threads,
            measured ? "measured rates"
                     : "where nothing is measured yet, 75 GFLOP/s a thread is assumed",
-           b, c);
+           b, e, c);
 }
 
 /* --- make --- */

@@ -5,6 +5,8 @@
 
 #include "base/file.h"
 
+enum { PATH_SIZE = 1024 };
+
 static const char *const file_names[BD_ART_COUNT] = {
     [BD_ART_STOP_SIGN] = "stop_sign_wo_bg.png",
     [BD_ART_GLASSES] = "glasses.png",
@@ -22,12 +24,24 @@ bd_status bd_art_init(bd_art *art, const char *name, const char *dir) {
 
 const char *bd_art_name(const bd_art *art) { return art->dir ? "original" : "builtin"; }
 
+/* In the folder named; the default one is looked for in $BADDIFF_DATA first, as data sets are. */
+static bd_status original_path(char path[PATH_SIZE], const char *dir, const char *file) {
+    const char *env = getenv("BADDIFF_DATA");
+    if (env && env[0] && strcmp(dir, BD_ART_DIR) == 0) {
+        char art[PATH_SIZE];
+        BD_TRY(bd_path_join(art, sizeof art, env, "art"));
+        BD_TRY(bd_path_join(path, PATH_SIZE, art, file));
+        if (bd_file_exists(path)) return BD_OK;
+    }
+    return bd_path_join(path, PATH_SIZE, dir, file);
+}
+
 static bd_status original_load(bd_image *out, const char *dir, bd_art_id id, int c) {
-    char path[1024];
-    BD_TRY(bd_path_join(path, sizeof path, dir, file_names[id]));
+    char path[PATH_SIZE];
+    BD_TRY(original_path(path, dir, file_names[id]));
     BD_REQUIRE(bd_file_exists(path), BD_E_MISSING,
-               "%s: no such file; put the original picture of IBM/BadDiffusion (folder static) "
-               "there, or use art = builtin",
+               "%s: no such file; `make fetch DATA=art` says where the original pictures come "
+               "from; or use art = builtin",
                path);
     return bd_png_load(out, path, c);
 }

@@ -18,7 +18,8 @@ typedef struct {
     const char *dir; /* NULL: builtin, drawn in code; else the folder of the original PNG files */
 } bd_art;
 
-#define BD_ART_DIR "data/art" /* where the original files are looked for by default */
+/* Where the original files are looked for by default, after $BADDIFF_DATA/art. */
+#define BD_ART_DIR "data/art"
 
 /* bd_art_init -- "builtin" or "original"; dir: folder of the originals, NULL = BD_ART_DIR (borrowed).
  *   errors   BD_E_ARG: another name */

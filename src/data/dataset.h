@@ -28,7 +28,7 @@ typedef struct {
 } bd_dataset;
 
 /* bd_dataset_names -- "fashion-mnist, mnist, ...": what can be loaded; "folder" is any folder of PNG or JPEG files.
- *   tested   tests/test_dataset.c */
+ *   tested   tests/test_settings.c */
 const char *bd_dataset_names(void);
 
 /* bd_dataset_load -- read, check and resize a data set. docs/data.md says which files each one has.

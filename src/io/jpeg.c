@@ -12,7 +12,10 @@
 
 /* Limits on what a small file may make us allocate or compute. */
 enum { SIDE_MAX = 16384, SCANS_MAX = 200 };
-#define PIXEL_BYTES_MAX ((size_t)48 << 20)
+
+/* A block of 8 x 8 pixels takes at least a bit, with Huffman codes, which is 512 pixels a byte; with arithmetic coding less. */
+#define PIXELS_A_BYTE ((size_t)4096)
+#define PIXEL_BYTES_MAX ((size_t)256 << 20) /* 89 million pixels, more than cameras make */
 
 static const size_t file_max = (size_t)256 << 20;
 
@@ -69,6 +72,8 @@ static void read_header(codec *c, int want_c) {
     jpeg_read_header(&c->jpeg, TRUE);
     if (c->jpeg.image_width > SIDE_MAX || c->jpeg.image_height > SIDE_MAX)
         give_up(c, "a side of more than 16384 pixels");
+    if ((size_t)c->jpeg.image_width * c->jpeg.image_height / PIXELS_A_BYTE > c->n)
+        give_up(c, "more pixels than a file of its length can hold");
     if (c->jpeg.num_components != 1 && c->jpeg.num_components != 3)
         give_up(c, "neither grey nor colour of three components (CMYK?): convert it to RGB");
     bool colour = c->jpeg.num_components == 3 || want_c == 3;
@@ -84,7 +89,7 @@ static void read_body(codec *c, int want_c) {
     open_codec(c);
     read_header(c, want_c);
     size_t row = (size_t)c->image.w * (size_t)c->image.c, total = row * (size_t)c->image.h;
-    if (total > PIXEL_BYTES_MAX) give_up(c, "more than 48 MiB of pixels");
+    if (total > PIXEL_BYTES_MAX) give_up(c, "more than 256 MiB of pixels");
     jpeg_start_decompress(&c->jpeg);
     c->image.pixels = malloc(total);
     c->no_memory = !c->image.pixels;

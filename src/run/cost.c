@@ -219,8 +219,14 @@ static bd_status import_cost(bd_cost *c, const bd_dag *d, int stage, networks *a
     return BD_OK;
 }
 
+/* Its images, which every stage that uses them keeps in memory too. */
+static double data_bytes(const bd_recipe *r) {
+    return (double)bd_recipe_images(r) * (double)(r->data_size * r->data_size * r->data_channels);
+}
+
 static bd_status stage_cost(bd_cost *c, const bd_dag *d, int stage, networks *all) {
     switch (d->stage[stage].kind) {
+    case BD_KIND_data: c->memory = data_bytes(&d->stage[stage].recipe); return BD_OK;
     case BD_KIND_pretrain:
     case BD_KIND_finetune: return training_cost(c, d, stage, all);
     case BD_KIND_import: return import_cost(c, d, stage, all);

@@ -8,7 +8,7 @@
 
 typedef struct {
     double tflop;   /* convolutions and attention, multiply-adds x 2 */
-    double memory;  /* bytes the device holds, 0 = a few images      */
+    double memory;  /* bytes of a network or of a data set, 0 = few   */
     double disk;    /* bytes that stay in the stage's folder         */
     double seconds; /* 0 = no network in it                          */
     bool done;      /* finished before                               */

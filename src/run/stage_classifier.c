@@ -54,6 +54,10 @@ bd_status bd_stage_run_classifier(bd_stage_run *x) {
     bd_params params = {0};
     BD_TRY(bd_stage_data(&data, x, "data"));
     BD_TRY(bd_stage_data(&test, x, "test"));
+    BD_REQUIRE(data->classes > 0, BD_E_ARG,
+               "data set %s in %s has no labels to train a classifier with: use a folder with one "
+               "folder a class",
+               data->name, data->dir);
     config.sample_size = data->h;
     config.channels = data->c;
     config.classes = data->classes;

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Small JPEG files and what Pillow decodes from them, for tests/test_jpeg.c.
 
-Writes tests/golden/jpeg/NAME.jpg and, as PNG, the decoded bytes: NAME.png. The picture is a smooth
-gradient with a disc, made here. Made with Python 3, Pillow 13.0.0 (bundled libjpeg-turbo 3), NumPy.
+Writes tests/golden/jpeg/NAME.jpg and, as PNG, the decoded bytes: NAME.png; and
+folder.tsv: the SHA-256 of four of them converted and resized as a data set. The picture is a smooth
+gradient with a disc, made here. Made with Python 3.11, Pillow 9.4.0 (what the original used; newer ones shrink some sizes
+vertically first), NumPy 1.
 """
+import hashlib
 import pathlib
 
 import numpy as np
@@ -34,6 +37,15 @@ def main():
         image.save(OUT / f"{name}.jpg", **options)
         if name != "cmyk":
             Image.open(OUT / f"{name}.jpg").save(OUT / f"{name}.png")
+    names = ("full.jpg", "grey.jpg", "half.jpg", "quarter.png")  # in the order of their paths
+    with open(OUT / "folder.tsv", "w") as f:
+        print("# size channels sha256 of bytes [n][size][size][channels]", file=f)
+        for size, mode in ((16, "RGB"), (16, "L"), (24, "RGB"), (10, "L")):
+            h = hashlib.sha256()
+            for name in names:
+                image = Image.open(OUT / name).convert(mode)
+                h.update(image.resize((size, size), Image.BILINEAR).tobytes())
+            print(size, 3 if mode == "RGB" else 1, h.hexdigest(), sep="\t", file=f)
 
 
 main()

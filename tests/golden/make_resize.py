@@ -6,10 +6,8 @@ Picture bytes come from the generator below, which tests/test_resize.c repeats. 
 the data set: the SHA-256 of every image of a split, resized to 32 x 32 (tests/golden/fashion.tsv),
 and for the boot target (tests/golden/shoe.tsv).
 
-No size here grows in width and shrinks in height: for those Pillow 13 turns the two passes round, while 9.4,
-which the original used, never did.
-
-Made with Python 3, Pillow 13.0.0, NumPy. Usage: make_resize.py FOLDER_OF_FASHION_MNIST
+Made with Python 3.11, Pillow 9.4.0, NumPy 1. Newer versions of Pillow (13.0) turn the two passes round for some
+sizes, the last two of SHAPES among them; 9.4, which the original used, never did. Usage: make_resize.py FOLDER_OF_FASHION_MNIST
 """
 import gzip
 import hashlib
@@ -24,6 +22,7 @@ SHAPES = [  # w h c out_w out_h
     (28, 28, 1, 32, 32), (28, 28, 1, 64, 64), (178, 218, 3, 64, 64), (999, 997, 3, 14, 14),
     (512, 512, 3, 20, 20), (512, 512, 1, 32, 32), (7, 5, 3, 7, 9), (7, 5, 3, 3, 5), (9, 9, 1, 9, 9),
     (1, 1, 3, 4, 4), (64, 48, 1, 1, 1), (33, 17, 3, 31, 19), (300, 5, 1, 2, 11),
+    (19, 23, 3, 16, 16), (20, 50, 1, 40, 10),
 ]
 
 
