@@ -22,8 +22,12 @@ static double value(uint32_t h, size_t i) {
 }
 
 void hash_values(float *out, size_t n, const char *name, double scale) {
+    hash_values_around(out, n, name, 0, scale);
+}
+
+void hash_values_around(float *out, size_t n, const char *name, double middle, double scale) {
     uint32_t h = fnv1a(name);
-    for (size_t i = 0; i < n; i++) out[i] = (float)(scale * value(h, i));
+    for (size_t i = 0; i < n; i++) out[i] = (float)(middle + scale * value(h, i));
 }
 
 void old_name(char out[128], const char *name) {

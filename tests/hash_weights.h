@@ -10,6 +10,9 @@
 /* scale * r_i of the name, i = 0 .. n-1, r in [-1,1) */
 void hash_values(float *out, size_t n, const char *name, double scale);
 
+/* middle + scale * r_i */
+void hash_values_around(float *out, size_t n, const char *name, double middle, double scale);
+
 /* All parameters by the rules for norms, weights and biases; hashed under their old names. */
 void hash_weights(bd_params *p);
 

@@ -93,6 +93,10 @@ static int vec(bd_graph *g, const char *name, int c) { return bd_graph_param(g, 
     RULE(slice_negative, bd_slice(g, X, -1, 2), "slice", "-1..0")                                 \
     RULE(slice_empty, bd_slice(g, X, 1, 0), "slice")                                              \
     RULE(slice_overflow, bd_slice(g, X, 2147483647, 2147483647), "slice", "0..2")                 \
+    RULE(pool_large, bd_max_pool(g, X, (bd_window_attr){7, 1, 0}), "pool", "window 7",            \
+         "[2,8,6,3]")                                                                             \
+    RULE(pool_padding, bd_avg_pool(g, X, (bd_window_attr){3, 1, 2}), "pool", "padding 2")         \
+    RULE(pool_stride, bd_max_pool(g, X, (bd_window_attr){3, 0, 1}), "pool", "stride 0")           \
     RULE(time_input, bd_time_embedding(g, X, 8, (bd_time_attr){false, 1}), "time_embedding",      \
          "[2,8,6,3]")                                                                             \
     RULE(time_odd, bd_time_embedding(g, in(g, "t", 2, 1, 1, 1), 7, (bd_time_attr){false, 0}),     \
@@ -188,6 +192,9 @@ static void wrong_shapes_are_named(void **state) {
     TYPE(bd_slice(g, u, 0, 1))                                                                 \
     TYPE(bd_upsample2(g, u))                                                                   \
     TYPE(bd_silu(g, u))                                                                        \
+    TYPE(bd_relu(g, u))                                                                        \
+    TYPE(bd_max_pool(g, u, (bd_window_attr){3, 1, 1}))                                         \
+    TYPE(bd_avg_pool(g, u, (bd_window_attr){3, 1, 1}))                                         \
     TYPE(bd_mean_hw(g, u))                                                                     \
     TYPE(bd_mse(g, x, u, in(g, "v", 2, 1, 1, 1)))                                              \
     TYPE(bd_mse(g, u, x, in(g, "v", 2, 1, 1, 1)))
@@ -236,6 +243,9 @@ static void failures_propagate(void **state) {
                         bd_slice(g, none, 0, 1),
                         bd_upsample2(g, none),
                         bd_silu(g, none),
+                        bd_relu(g, none),
+                        bd_max_pool(g, none, (bd_window_attr){3, 1, 1}),
+                        bd_avg_pool(g, none, (bd_window_attr){3, 1, 1}),
                         bd_mean_hw(g, none),
                         bd_time_embedding(g, none, 8, (bd_time_attr){false, 0}),
                         bd_mse(g, x, none, none),
@@ -304,6 +314,9 @@ static void output_shapes(void **state) {
     expect_dims(g, bd_concat(g, x, in(g, "y", 2, 8, 6, 4)), 2, 8, 6, 7);
     expect_dims(g, bd_slice(g, x, 1, 2), 2, 8, 6, 2);
     expect_dims(g, bd_upsample2(g, x), 2, 16, 12, 3);
+    expect_dims(g, bd_relu(g, x), 2, 8, 6, 3);
+    expect_dims(g, bd_max_pool(g, x, (bd_window_attr){3, 2, 0}), 2, 3, 2, 3);
+    expect_dims(g, bd_avg_pool(g, x, (bd_window_attr){3, 1, 1}), 2, 8, 6, 3);
     expect_dims(g, bd_mean_hw(g, x), 2, 1, 1, 3);
     expect_dims(g, bd_attention(g, x, x, x, 3), 2, 8, 6, 3);
     int loss = bd_mse(g, x, in(g, "target", 2, 8, 6, 3), in(g, "weight", 2, 1, 1, 1));
@@ -558,9 +571,11 @@ static life *lives(const bd_graph *g) {
 static bool may_overwrite(const bd_node *n, int id) {
     switch (n->op) {
     case BD_OP_add:
+    case BD_OP_relu_bwd:
     case BD_OP_silu_bwd: return n->in[0] == id || n->in[1] == id;
     case BD_OP_scale:
     case BD_OP_silu:
+    case BD_OP_relu:
     case BD_OP_group_norm:
     case BD_OP_group_norm_bwd:
     case BD_OP_add_channel: return n->in[0] == id;

@@ -130,6 +130,31 @@ static built silu(bd_graph *g, const int *p) {
     return one(x, bd_silu(g, bd_scale(g, x, 6))); /* both tails of the sigmoid */
 }
 
+/* p: N H W C; the second relu reads what the first may have been written over. */
+static built relu(bd_graph *g, const int *p) {
+    int x = in(g, "x", p[0], p[1], p[2], p[3]), y = bd_relu(g, bd_scale(g, x, 2));
+    return one(x, bd_add(g, y, bd_relu(g, bd_scale(g, y, 0.5f))));
+}
+
+/* p: N H W C size stride pad */
+static built max_pool(bd_graph *g, const int *p) {
+    int x = in(g, "x", p[0], p[1], p[2], p[3]);
+    return one(x, bd_max_pool(g, x, (bd_window_attr){p[4], p[5], p[6]}));
+}
+
+/* p: N H W C size stride pad */
+static built avg_pool(bd_graph *g, const int *p) {
+    int x = in(g, "x", p[0], p[1], p[2], p[3]);
+    return one(x, bd_avg_pool(g, x, (bd_window_attr){p[4], p[5], p[6]}));
+}
+
+/* p: N H W C I O KH KW: padded to the size of the input */
+static built conv2d_long(bd_graph *g, const int *p) {
+    int x = in(g, "x", p[0], p[1], p[2], p[3]), w = bd_graph_param(g, "w", p[4], p[3], p[5], p[6]);
+    const bd_conv_attr a = {p[5], p[6], 1, p[5] / 2, p[6] / 2, p[5] / 2, p[6] / 2};
+    return one(x, bd_conv2d(g, x, w, bd_graph_param(g, "b", 1, 1, 1, p[4]), a));
+}
+
 /* p: N H W C */
 static built mean_hw(bd_graph *g, const int *p) {
     int x = in(g, "x", p[0], p[1], p[2], p[3]);
@@ -234,6 +259,10 @@ static const op_case cases[] = {
     CASE(conv2d, conv2d_between, {2, 4, 4, 10, 3, 3, 1, 1, 1, 1, 1, 0}, 90),
     CASE(conv2d, conv2d_between, {1, 8, 8, 32, 48, 3, 2, 0, 0, 1, 1, 1}, 432),
     CASE(conv2d, conv2d_between, {2, 8, 8, 1, 7, 1, 1, 0, 0, 0, 0, 1}, 128),
+    /* N H W I O KH KW */
+    CASE(conv2d, conv2d_long, {2, 9, 9, 16, 24, 1, 7}, 112),
+    CASE(conv2d, conv2d_long, {1, 9, 8, 20, 16, 7, 1}, 140),
+    CASE(conv2d, conv2d_long, {2, 5, 4, 8, 3, 1, 3}, 40),
     /*                          N  H  W   C   G silu v eps */
     CASE(group_norm, group_norm, {2, 8, 8, 16, 8, 0, 0}, 128),
     CASE(group_norm, group_norm, {2, 8, 8, 16, 8, 1, 0}, 128),
@@ -287,6 +316,17 @@ static const op_case cases[] = {
     CASE(silu, silu, {2, 8, 8, 16}, 1),
     CASE(silu, silu, {3, 5, 3, 7}, 1),
     CASE(silu, silu, {1, 1, 1, 1}, 1),
+    CASE(relu, relu, {2, 8, 8, 16}, 2),
+    CASE(relu, relu, {3, 5, 3, 7}, 2),
+    /* N H W C size stride pad */
+    CASE(max_pool, max_pool, {2, 9, 9, 16, 3, 2, 0}, 4),
+    CASE(max_pool, max_pool, {1, 8, 6, 33, 3, 1, 1}, 9),
+    CASE(max_pool, max_pool, {3, 5, 7, 5, 2, 2, 1}, 4),
+    CASE(max_pool, max_pool, {2, 1, 1, 3, 3, 1, 1}, 1),
+    CASE(avg_pool, avg_pool, {2, 8, 8, 16, 3, 1, 1}, 9),
+    CASE(avg_pool, avg_pool, {1, 7, 5, 35, 3, 1, 1}, 9),
+    CASE(avg_pool, avg_pool, {3, 6, 9, 5, 2, 2, 0}, 4),
+    CASE(avg_pool, avg_pool, {2, 1, 1, 3, 3, 1, 1}, 1),
     CASE(mean_hw, mean_hw, {8, 8, 8, 64}, 64),
     CASE(mean_hw, mean_hw, {3, 5, 7, 9}, 35),
     CASE(mean_hw, mean_hw, {2, 1, 1, 3}, 1),
@@ -339,11 +379,12 @@ static const op_case cases[] = {
 enum { CASES = sizeof cases / sizeof *cases };
 
 /* May a tensor be zero by construction? Gradients of key biases; of v and through a norm of one element where each
- * channel is a group; and what padding leaves of one pixel's kernel. */
+ * channel is a group; what padding leaves of one pixel's kernel; and pixels that are the largest of no window. */
 static bool may_be_zero(const op_case *c) {
     if (c->build == unet || c->build == random_net) return true;
     if (c->build == group_norm && c->p[3] == c->p[4]) return c->p[6] || c->p[1] * c->p[2] == 1;
     if (c->build == conv2d) return c->p[1] <= 2;
+    if (c->build == max_pool) return c->p[5] > 1;
     if (c->build == attention) return c->p[1] * c->p[2] == 1;
     return c->build == cross_entropy && c->p[1] == 1;
 }

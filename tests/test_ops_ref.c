@@ -66,6 +66,18 @@ static void chain_silu(const ref_args *f, const ref_tensor *dy, const ref_tensor
     ref_silu_bwd(&(ref_args){.node = f->node, .in = {*dy, f->in[0]}, .out = {grad[0]}});
 }
 
+static void chain_relu(const ref_args *f, const ref_tensor *dy, const ref_tensor *grad) {
+    ref_relu_bwd(&(ref_args){.node = f->node, .in = {*dy, f->out[0]}, .out = {grad[0]}});
+}
+
+static void chain_max_pool(const ref_args *f, const ref_tensor *dy, const ref_tensor *grad) {
+    ref_max_pool_bwd(&(ref_args){.node = f->node, .in = {*dy, f->in[0]}, .out = {grad[0]}});
+}
+
+static void chain_avg_pool(const ref_args *f, const ref_tensor *dy, const ref_tensor *grad) {
+    ref_avg_pool_bwd(&(ref_args){.node = f->node, .in = {*dy}, .out = {grad[0]}});
+}
+
 static void chain_mean_hw(const ref_args *f, const ref_tensor *dy, const ref_tensor *grad) {
     bd_node s = *f->node;
     s.attr.spatial = (bd_spatial_attr){f->in[0].dim[1], f->in[0].dim[2]};
@@ -95,6 +107,7 @@ typedef struct {
     bd_norm_attr norm;
     int heads;
     float value;
+    bd_window_attr window;
 } fd_case;
 
 #define CONV(kh, kw, s, t, l, b, r) \
@@ -234,6 +247,36 @@ static const fd_case cases[] = {
     {"", BD_OP_concat, chain_concat, {{2, 2, 3, 2}, {2, 2, 3, 3}}, {{2, 2, 3, 5}}, .wrt = 3},
     {"", BD_OP_upsample2, chain_upsample2, {{2, 3, 2, 3}}, {{2, 6, 4, 3}}, .wrt = 1},
     {"", BD_OP_silu, chain_silu, {{2, 2, 3, 2}}, {{2, 2, 3, 2}}, .wrt = 1},
+    {"", BD_OP_relu, chain_relu, {{2, 3, 4, 5}}, {{2, 3, 4, 5}}, .wrt = 1},
+    {"3x3 stride 1 padded",
+     BD_OP_max_pool,
+     chain_max_pool,
+     {{2, 4, 3, 2}},
+     {{2, 4, 3, 2}},
+     .wrt = 1,
+     .window = {3, 1, 1}},
+    {"3x3 stride 2",
+     BD_OP_max_pool,
+     chain_max_pool,
+     {{1, 6, 8, 3}},
+     {{1, 2, 3, 3}},
+     .wrt = 1,
+     .zero_ok = true, /* most pixels are not the largest of any window */
+     .window = {3, 2, 0}},
+    {"3x3 stride 1 padded",
+     BD_OP_avg_pool,
+     chain_avg_pool,
+     {{2, 4, 3, 2}},
+     {{2, 4, 3, 2}},
+     .wrt = 1,
+     .window = {3, 1, 1}},
+    {"2x2 stride 2",
+     BD_OP_avg_pool,
+     chain_avg_pool,
+     {{1, 4, 6, 3}},
+     {{1, 2, 3, 3}},
+     .wrt = 1,
+     .window = {2, 2, 0}},
     {"", BD_OP_mean_hw, chain_mean_hw, {{2, 4, 3, 5}}, {{2, 1, 1, 5}}, .wrt = 1},
     {"",
      BD_OP_mse,
@@ -293,6 +336,7 @@ static bool check_case(const fd_case *c, int number) {
     if (c->op == BD_OP_group_norm) node.attr.norm = c->norm;
     if (c->op == BD_OP_attention) node.attr.attention.heads = c->heads;
     if (c->op == BD_OP_scale) node.attr.scalar.value = c->value;
+    if (c->window.size) node.attr.window = c->window;
     ref_args f = {.node = &node};
     ref_tensor grad[4] = {{{0}, NULL}};
     uint64_t seed = (uint64_t)number * 100;
@@ -363,12 +407,13 @@ static void near_refuses_nan_and_empty_oracles(void **state) {
 /* Every differentiable op has a case above; the others are named here with the reason. */
 static void every_op_is_covered(void **state) {
     (void)state;
-    static const bd_op backward[] = {BD_OP_conv2d_bwd_data,  BD_OP_conv2d_bwd_weight,
-                                     BD_OP_group_norm_bwd,   BD_OP_attention_bwd,
-                                     BD_OP_sum_hw,           BD_OP_slice,
-                                     BD_OP_upsample2_bwd,    BD_OP_silu_bwd,
-                                     BD_OP_mean_hw_bwd,      BD_OP_mse_bwd,
-                                     BD_OP_cross_entropy_bwd};
+    static const bd_op backward[] = {BD_OP_conv2d_bwd_data, BD_OP_conv2d_bwd_weight,
+                                     BD_OP_group_norm_bwd,  BD_OP_attention_bwd,
+                                     BD_OP_sum_hw,          BD_OP_slice,
+                                     BD_OP_upsample2_bwd,   BD_OP_silu_bwd,
+                                     BD_OP_relu_bwd,        BD_OP_max_pool_bwd,
+                                     BD_OP_avg_pool_bwd,    BD_OP_mean_hw_bwd,
+                                     BD_OP_mse_bwd,         BD_OP_cross_entropy_bwd};
     static const bd_op closed_form[] = {BD_OP_time_embedding, BD_OP_batch_build, BD_OP_sampler_step,
                                         BD_OP_grad_norm, BD_OP_adam};
     bool seen[BD_OP_COUNT] = {false};
@@ -396,6 +441,23 @@ static void conv2d_by_hand(void **state) {
                     .in = {TENSOR(x, 1, 2, 2, 1), TENSOR(w, 1, 1, 3, 3), TENSOR(b, 1, 1, 1, 1)},
                     .out = {TENSOR(y, 1, 2, 2, 1)}});
     assert_memory_equal(y, want, sizeof want);
+}
+
+/* 2x3 image 1 5 2 / -7 3 -4, window 3, stride 1, padding 1: the corners see four pixels, the middle all six. */
+static void pools_by_hand(void **state) {
+    (void)state;
+    double x[] = {1, 5, 2, -7, 3, -4}, y[6];
+    const double top[] = {5, 5, 5, 5, 5, 5}, mean[] = {0.5, 0, 1.5, 0.5, 0, 1.5};
+    bd_node n = {.op = BD_OP_max_pool, .attr.window = {3, 1, 1}};
+    const ref_args a = {.node = &n, .in = {TENSOR(x, 1, 2, 3, 1)}, .out = {TENSOR(y, 1, 2, 3, 1)}};
+    ref_max_pool(&a);
+    assert_memory_equal(y, top, sizeof top);
+    ref_avg_pool(&a);
+    assert_memory_equal(y, mean, sizeof mean);
+    for (int i = 0; i < 6; i++)
+        x[i] -= 10; /* padding is no pixel: below 0 it would win, were it 0 */
+    ref_max_pool(&a);
+    for (int i = 0; i < 6; i++) assert_true(y[i] == -5);
 }
 
 /* Four values -3 -1 1 3: mean 0, variance 5; with eps 4 the divisor is exactly 3. */
@@ -597,6 +659,7 @@ int main(void) {
         cmocka_unit_test(near_refuses_nan_and_empty_oracles),
         cmocka_unit_test(every_op_is_covered),
         cmocka_unit_test(conv2d_by_hand),
+        cmocka_unit_test(pools_by_hand),
         cmocka_unit_test(group_norm_by_hand),
         cmocka_unit_test(attention_by_hand),
         cmocka_unit_test(moves_by_hand),

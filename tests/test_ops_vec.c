@@ -73,6 +73,19 @@ static void k_add(const bd_vec *v, const size *s) { v->add(b[0], b[2], b[3], all
 static void k_scale(const bd_vec *v, const size *s) { v->scale(b[0], b[2], 0.7f, all(s)); }
 static void k_silu(const bd_vec *v, const size *s) { v->silu(b[0], b[2], all(s)); }
 static void k_silu_bwd(const bd_vec *v, const size *s) { v->silu_bwd(b[0], b[2], b[3], all(s)); }
+static void k_relu(const bd_vec *v, const size *s) { v->relu(b[0], b[2], all(s)); }
+static void k_relu_bwd(const bd_vec *v, const size *s) { v->relu_bwd(b[0], b[2], b[3], all(s)); }
+static bd_vec_window window_of(const size *s) { /* the output has the input's size */
+    return (bd_vec_window){s->n, s->h, s->w, s->c, s->h, s->w, 3, 1, 1};
+}
+static void k_max_pool(const bd_vec *v, const size *s) {
+    bd_vec_window t = window_of(s);
+    v->max_pool(b[0], b[2], &t);
+}
+static void k_avg_pool(const bd_vec *v, const size *s) {
+    bd_vec_window t = window_of(s);
+    v->avg_pool(b[0], b[2], &t);
+}
 static void k_diff(const bd_vec *v, const size *s) {
     v->scaled_diff(b[0], b[2], b[3], 0.3f, all(s));
 }
@@ -159,6 +172,10 @@ static const kernel kernels[] = {
     {"scale", k_scale, all, none},
     {"silu", k_silu, all, none},
     {"silu_bwd", k_silu_bwd, all, none},
+    {"relu", k_relu, all, none},
+    {"relu_bwd", k_relu_bwd, all, none},
+    {"max_pool", k_max_pool, all, none},
+    {"avg_pool", k_avg_pool, all, none},
     {"scaled_diff", k_diff, all, none},
     {"linear of 1", k_linear1, all, none},
     {"linear of 3", k_linear3, all, none},
@@ -283,6 +300,10 @@ static void p_silu(const bd_vec *v, const size *s, float *y) { v->silu(y, b[2], 
 static void p_silu_bwd(const bd_vec *v, const size *s, float *y) {
     v->silu_bwd(y, b[2], b[3], all(s));
 }
+static void p_relu(const bd_vec *v, const size *s, float *y) { v->relu(y, b[2], all(s)); }
+static void p_relu_bwd(const bd_vec *v, const size *s, float *y) {
+    v->relu_bwd(y, b[2], b[3], all(s));
+}
 static void p_add_channel(const bd_vec *v, const size *s, float *y) {
     v->add_channel(y, b[2], b[3], s->n, s->h * s->w, s->c);
 }
@@ -304,6 +325,9 @@ static void in_place_gives_the_same_bits(void **state) {
         {"silu", 2, p_silu},
         {"silu_bwd over dy", 2, p_silu_bwd},
         {"silu_bwd over x", 3, p_silu_bwd},
+        {"relu", 2, p_relu},
+        {"relu_bwd over dy", 2, p_relu_bwd},
+        {"relu_bwd over y", 3, p_relu_bwd},
         {"add_channel", 2, p_add_channel},
         {"group_norm", 2, p_norm},
         {"group_norm_bwd", 2, p_norm_bwd},
@@ -353,6 +377,13 @@ static void extremes_stay_defined(void **state) {
         for (int i = 0; i < 10; i++) sum += p[10 * r + i];
         assert_true(fabs(sum - 1) <= 0x1p-22);
     }
+    x[7] = NAN; /* a network that broke must not look sound behind its rectifiers and pools */
+    v->relu(y, x, 20);
+    for (int i = 0; i < 20; i++) assert_true(i == 7 ? isnan(y[i]) : y[i] == (x[i] > 0 ? x[i] : 0));
+    const bd_vec_window line = {1, 1, 20, 1, 1, 20, 3, 1, 1};
+    v->max_pool(y, x, &line);
+    for (int i = 0; i < 20; i++) assert_true(isnan(y[i]) == (i >= 6 && i <= 8));
+    x[7] = 0;
     for (int i = 0; i < 20; i++) p[i] = i == 5 ? NAN : x[i];
     v->clamp(p, -1, 1, 20);
     for (int i = 0; i < 20; i++)

@@ -54,6 +54,10 @@ typedef struct {
     bd_status (*run)(const cpu_call *c); /* NULL: convolutions and STEP ops, run by the engine */
 } cpu_op;
 
+/* Gradients of pooling (window.c): dx [N,H,W,C] from dy [N,OH,OW,C]. */
+void cpu_max_pool_bwd(float *dx, const float *dy, const float *x, const bd_vec_window *s);
+void cpu_avg_pool_bwd(float *dx, const float *dy, const bd_vec_window *s);
+
 extern const cpu_op cpu_ops[BD_OP_COUNT];
 
 #endif

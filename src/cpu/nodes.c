@@ -213,6 +213,52 @@ static bd_status run_silu_bwd(const cpu_call *c) {
     return BD_OK;
 }
 
+#define workspace_relu NULL
+static bd_status run_relu(const cpu_call *c) {
+    c->vec->relu(out_data(c, 0), in_data(c, 0), bd_tensor_count(out(c, 0)));
+    return BD_OK;
+}
+
+#define workspace_relu_bwd NULL
+static bd_status run_relu_bwd(const cpu_call *c) {
+    c->vec->relu_bwd(out_data(c, 0), in_data(c, 0), in_data(c, 1), bd_tensor_count(out(c, 0)));
+    return BD_OK;
+}
+
+static bd_vec_window window(const cpu_call *c, const bd_tensor *x, const bd_tensor *y) {
+    const bd_window_attr *a = &c->n->attr.window;
+    return (bd_vec_window){x->dim[0], x->dim[1], x->dim[2], x->dim[3], y->dim[1],
+                           y->dim[2], a->size,   a->stride, a->pad};
+}
+
+#define workspace_max_pool NULL
+static bd_status run_max_pool(const cpu_call *c) {
+    bd_vec_window s = window(c, in(c, 0), out(c, 0));
+    c->vec->max_pool(out_data(c, 0), in_data(c, 0), &s);
+    return BD_OK;
+}
+
+#define workspace_avg_pool NULL
+static bd_status run_avg_pool(const cpu_call *c) {
+    bd_vec_window s = window(c, in(c, 0), out(c, 0));
+    c->vec->avg_pool(out_data(c, 0), in_data(c, 0), &s);
+    return BD_OK;
+}
+
+#define workspace_max_pool_bwd NULL
+static bd_status run_max_pool_bwd(const cpu_call *c) {
+    bd_vec_window s = window(c, out(c, 0), in(c, 0));
+    cpu_max_pool_bwd(out_data(c, 0), in_data(c, 0), in_data(c, 1), &s);
+    return BD_OK;
+}
+
+#define workspace_avg_pool_bwd NULL
+static bd_status run_avg_pool_bwd(const cpu_call *c) {
+    bd_vec_window s = window(c, out(c, 0), in(c, 0));
+    cpu_avg_pool_bwd(out_data(c, 0), in_data(c, 0), &s);
+    return BD_OK;
+}
+
 #define workspace_time_embedding NULL
 static bd_status run_time_embedding(const cpu_call *c) {
     const bd_time_attr *a = &c->n->attr.time;

@@ -19,6 +19,11 @@ typedef struct {
     float scale, b1, c1, b2, c2, k1, k2, eps;
 } bd_vec_adam;
 
+/* Pooling of [N,H,W,C] to [N,OH,OW,C]; ops.def says how. */
+typedef struct {
+    int n, h, w, c, oh, ow, size, stride, pad;
+} bd_vec_window;
+
 typedef struct {
     const char *isa;
 
@@ -36,10 +41,14 @@ typedef struct {
     void (*scale)(float *y, const float *x, float k, size_t n);
     void (*silu)(float *y, const float *x, size_t n);
     void (*silu_bwd)(float *dx, const float *dy, const float *x, size_t n);
+    void (*relu)(float *y, const float *x, size_t n);
+    void (*relu_bwd)(float *dx, const float *dy, const float *y, size_t n);
     void (*add_channel)(float *y, const float *x, const float *v, int n, int hw, int c);
     /* y[n,c] = k * sum over hw */
     void (*sum_hw)(float *y, const float *x, float k, int n, int hw, int c,
                    double *scratch /* C */);
+    void (*max_pool)(float *y, const float *x, const bd_vec_window *s);
+    void (*avg_pool)(float *y, const float *x, const bd_vec_window *s);
     void (*upsample2)(float *y, const float *x, int n, int h, int w, int c);
     void (*upsample2_bwd)(float *dx, const float *dy, int n, int h, int w, int c); /* h, w of dx */
 

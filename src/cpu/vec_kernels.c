@@ -50,6 +50,14 @@ static void silu_bwd(float *dx, const float *dy, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++) dx[i] = dy[i] * silu_slope(x[i]);
 }
 
+static void relu(float *y, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) y[i] = x[i] < 0 ? 0 : x[i]; /* NaN stays NaN */
+}
+
+static void relu_bwd(float *dx, const float *dy, const float *y, size_t n) {
+    for (size_t i = 0; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : 0;
+}
+
 static void scaled_diff(float *y, const float *a, const float *b, float k, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = k * (a[i] - b[i]);
 }
@@ -351,6 +359,54 @@ static void upsample2_bwd(float *dx, const float *dy, int n, int h, int w, int c
         }
 }
 
+/* --- pooling --- */
+
+/* The part of a window that begins at `first` which lies inside 0 .. n-1. */
+static inline int inside_from(int first) { return first < 0 ? 0 : first; }
+static inline int inside_to(int first, int size, int n) {
+    return first + size < n ? first + size : n;
+}
+
+/* y = max(y, x) over c channels; a NaN stays. */
+static inline void raise(float *restrict y, const float *restrict x, int c) {
+    for (int k = 0; k < c; k++) y[k] = x[k] > y[k] || x[k] != x[k] ? x[k] : y[k];
+}
+
+static inline void accumulate(float *restrict y, const float *restrict x, int c) {
+    for (int k = 0; k < c; k++) y[k] += x[k];
+}
+
+/* One output pixel: the window's pixels in rows y0 .. y1-1 and columns x0 .. x1-1, row by row. */
+static inline void pool_pixel(float *restrict y, const float *restrict image,
+                              const bd_vec_window *s, int i, int j, bool mean) {
+    int top = i * s->stride - s->pad, left = j * s->stride - s->pad;
+    int y0 = inside_from(top), y1 = inside_to(top, s->size, s->h);
+    int x0 = inside_from(left), x1 = inside_to(left, s->size, s->w);
+    for (int r = y0; r < y1; r++)
+        for (int q = x0; q < x1; q++) {
+            const float *x = image + ((size_t)r * (size_t)s->w + (size_t)q) * (size_t)s->c;
+            if (r == y0 && q == x0)
+                memcpy(y, x, (size_t)s->c * sizeof *y);
+            else if (mean)
+                accumulate(y, x, s->c);
+            else
+                raise(y, x, s->c);
+        }
+    if (!mean) return;
+    float k = 1.0f / (float)((y1 - y0) * (x1 - x0));
+    for (int l = 0; l < s->c; l++) y[l] *= k;
+}
+
+static inline void pool(float *y, const float *x, const bd_vec_window *s, bool mean) {
+    size_t image = (size_t)s->h * (size_t)s->w * (size_t)s->c;
+    for (int n = 0; n < s->n; n++, x += image)
+        for (int i = 0; i < s->oh; i++)
+            for (int j = 0; j < s->ow; j++, y += s->c) pool_pixel(y, x, s, i, j, mean);
+}
+
+static void max_pool(float *y, const float *x, const bd_vec_window *s) { pool(y, x, s, false); }
+static void avg_pool(float *y, const float *x, const bd_vec_window *s) { pool(y, x, s, true); }
+
 /* --- small matrix products of attention --- */
 
 /* One register of floats: W lanes. 6 x 2 of them hold a block of c: 12 of the 16 registers of AVX2. */
@@ -496,8 +552,12 @@ const bd_vec JOIN(bd_vec_, BD_ISA) = {
     .scale = scale,
     .silu = silu,
     .silu_bwd = silu_bwd,
+    .relu = relu,
+    .relu_bwd = relu_bwd,
     .add_channel = add_channel,
     .sum_hw = sum_hw,
+    .max_pool = max_pool,
+    .avg_pool = avg_pool,
     .upsample2 = upsample2,
     .upsample2_bwd = upsample2_bwd,
     .gemm = gemm,

@@ -198,6 +198,36 @@ int bd_silu(bd_graph *g, int x) {
     return emit(g, &node);
 }
 
+int bd_relu(bd_graph *g, int x) {
+    INPUTS(x);
+    FLOATS("relu", x);
+    const bd_tensor *X = at(g, x);
+    int y = bd_graph_act(g, "relu", BD_TYPE_F32, X->dim[0], X->dim[1], X->dim[2], X->dim[3]);
+    bd_node node = bd_node_make(BD_OP_relu, BD_LIST(x), BD_LIST(y));
+    return emit(g, &node);
+}
+
+static int pool(bd_graph *g, bd_op op, int x, bd_window_attr a) {
+    INPUTS(x);
+    SHAPE(g->tensors[x].type == BD_TYPE_F32, "pool", "%s must be f32", at(g, x)->name);
+    /* PyTorch's rule too: with less padding than half a window, each window sees the image */
+    SHAPE(a.size >= 1 && a.stride >= 1 && a.pad >= 0 && 2 * a.pad <= a.size, "pool",
+          "window %d, stride %d, padding %d: padding may be half a window at most", a.size,
+          a.stride, a.pad);
+    const bd_tensor *X = at(g, x);
+    int h = X->dim[1] + 2 * a.pad - a.size, w = X->dim[2] + 2 * a.pad - a.size;
+    SHAPE(h >= 0 && w >= 0, "pool", "window %d is larger than the padded input " DIMS, a.size,
+          DIM_ARGS(X));
+    int y = bd_graph_act(g, bd_op_name(op), BD_TYPE_F32, X->dim[0], h / a.stride + 1,
+                         w / a.stride + 1, X->dim[3]);
+    bd_node node = bd_node_make(op, BD_LIST(x), BD_LIST(y));
+    node.attr.window = a;
+    return emit(g, &node);
+}
+
+int bd_max_pool(bd_graph *g, int x, bd_window_attr a) { return pool(g, BD_OP_max_pool, x, a); }
+int bd_avg_pool(bd_graph *g, int x, bd_window_attr a) { return pool(g, BD_OP_avg_pool, x, a); }
+
 int bd_mean_hw(bd_graph *g, int x) {
     INPUTS(x);
     FLOATS("mean_hw", x);

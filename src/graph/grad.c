@@ -147,6 +147,9 @@ static void node_rule(tape *t, const bd_node *n, int dy) {
     case BD_OP_concat: concat_rule(t, n, dy); break;
     case BD_OP_upsample2: unary_rule(t, NULL, BD_OP_upsample2_bwd, n->in[0], dy, -1); break;
     case BD_OP_silu: unary_rule(t, NULL, BD_OP_silu_bwd, n->in[0], dy, n->in[0]); break;
+    case BD_OP_relu: unary_rule(t, NULL, BD_OP_relu_bwd, n->in[0], dy, n->out[0]); break;
+    case BD_OP_max_pool: unary_rule(t, n, BD_OP_max_pool_bwd, n->in[0], dy, n->in[0]); break;
+    case BD_OP_avg_pool: unary_rule(t, n, BD_OP_avg_pool_bwd, n->in[0], dy, -1); break;
     case BD_OP_mean_hw: mean_hw_rule(t, n, dy); break;
     default: bd_graph_set_error(t->g, BD_E_ARG, "op %s has no backward rule", bd_op_name(n->op));
     }

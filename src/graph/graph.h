@@ -64,6 +64,10 @@ typedef struct {
 typedef struct {
     int h, w;
 } bd_spatial_attr;
+/* A square of size pixels a side, moved in steps of stride over an image with pad pixels around it. */
+typedef struct {
+    int size, stride, pad;
+} bd_window_attr;
 /* half = C/2; f_k = exp(-ln(10000) k / (half - shift)); vector = [sin, cos], or [cos, sin] when flipped */
 typedef struct {
     bool flip_sin_to_cos;
@@ -81,6 +85,7 @@ typedef struct {
         bd_scalar_attr scalar;
         bd_slice_attr slice;
         bd_spatial_attr spatial;
+        bd_window_attr window;
         bd_time_attr time;
     } attr;
 } bd_node;
@@ -122,6 +127,9 @@ int bd_concat(bd_graph *g, int a, int b);
 int bd_slice(bd_graph *g, int x, int first, int count);
 int bd_upsample2(bd_graph *g, int x);
 int bd_silu(bd_graph *g, int x);
+int bd_relu(bd_graph *g, int x);
+int bd_max_pool(bd_graph *g, int x, bd_window_attr a);
+int bd_avg_pool(bd_graph *g, int x, bd_window_attr a);
 int bd_mean_hw(bd_graph *g, int x);
 int bd_time_embedding(bd_graph *g, int timestep, int channels, bd_time_attr a);
 int bd_mse(bd_graph *g, int pred, int target, int weight); /* -> loss [n] f64 */

@@ -17,9 +17,11 @@ static unsigned in_place_inputs(bd_op op) {
     case BD_OP_add_channel:
     case BD_OP_scale:
     case BD_OP_silu:
+    case BD_OP_relu:
     case BD_OP_group_norm:
     case BD_OP_group_norm_bwd: return 1;
-    case BD_OP_silu_bwd: return 3;
+    case BD_OP_silu_bwd:
+    case BD_OP_relu_bwd: return 3;
     default: return 0;
     }
 }

@@ -124,6 +124,40 @@ void ref_silu_bwd(const ref_args *a) {
     }
 }
 
+void ref_relu_bwd(const ref_args *a) {
+    for (size_t i = 0; i < ref_count(&a->out[0]); i++)
+        a->out[0].data[i] = a->in[1].data[i] > 0 ? a->in[0].data[i] : 0;
+}
+
+/* Both pools: y[n,i,j,c] depends on the x of its window; scatter dy over them. */
+static void pool_bwd(const ref_args *a, const ref_tensor *x) {
+    const ref_tensor *dy = &a->in[0], *dx = &a->out[0];
+    const bd_window_attr *t = &a->node->attr.window;
+    zero(dx);
+    EACH (dy, n, i, j, c) {
+        double top = -INFINITY;
+        int count = 0, best_h = 0, best_q = 0;
+        for (int pass = 0; pass < 2; pass++) /* look at the window, then hand out */
+            for (int u = 0; u < t->size; u++)
+                for (int v = 0; v < t->size; v++) {
+                    int h = i * t->stride + u - t->pad, q = j * t->stride + v - t->pad;
+                    if (h < 0 || h >= dx->dim[1] || q < 0 || q >= dx->dim[2]) continue;
+                    if (pass == 1 && !x) *at(dx, n, h, q, c) += *at(dy, n, i, j, c) / count;
+                    if (pass == 1) continue;
+                    count++;
+                    if (x && *at(x, n, h, q, c) > top) {
+                        top = *at(x, n, h, q, c);
+                        best_h = h;
+                        best_q = q;
+                    }
+                }
+        if (x) *at(dx, n, best_h, best_q, c) += *at(dy, n, i, j, c);
+    }
+}
+
+void ref_max_pool_bwd(const ref_args *a) { pool_bwd(a, &a->in[1]); }
+void ref_avg_pool_bwd(const ref_args *a) { pool_bwd(a, NULL); }
+
 void ref_mean_hw_bwd(const ref_args *a) {
     EACH (&a->out[0], n, i, j, c)
         *at(&a->out[0], n, i, j, c) = *at(&a->in[0], n, 0, 0, c) /

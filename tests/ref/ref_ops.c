@@ -145,6 +145,45 @@ void ref_silu(const ref_args *a) {
         a->out[0].data[i] = a->in[0].data[i] / (1 + exp(-a->in[0].data[i]));
 }
 
+void ref_relu(const ref_args *a) {
+    for (size_t i = 0; i < ref_count(&a->out[0]); i++) {
+        double x = a->in[0].data[i];
+        a->out[0].data[i] = x > 0 ? x : 0;
+    }
+}
+
+void ref_max_pool(const ref_args *a) {
+    const ref_tensor *x = &a->in[0];
+    const bd_window_attr *t = &a->node->attr.window;
+    EACH (&a->out[0], n, i, j, c) {
+        double top = -INFINITY;
+        for (int u = 0; u < t->size; u++)
+            for (int v = 0; v < t->size; v++) {
+                int h = i * t->stride + u - t->pad, q = j * t->stride + v - t->pad;
+                if (h < 0 || h >= x->dim[1] || q < 0 || q >= x->dim[2]) continue;
+                top = fmax(top, *at(x, n, h, q, c));
+            }
+        *at(&a->out[0], n, i, j, c) = top;
+    }
+}
+
+void ref_avg_pool(const ref_args *a) {
+    const ref_tensor *x = &a->in[0];
+    const bd_window_attr *t = &a->node->attr.window;
+    EACH (&a->out[0], n, i, j, c) {
+        double sum = 0;
+        int count = 0;
+        for (int u = 0; u < t->size; u++)
+            for (int v = 0; v < t->size; v++) {
+                int h = i * t->stride + u - t->pad, q = j * t->stride + v - t->pad;
+                if (h < 0 || h >= x->dim[1] || q < 0 || q >= x->dim[2]) continue;
+                sum += *at(x, n, h, q, c);
+                count++;
+            }
+        *at(&a->out[0], n, i, j, c) = sum / count;
+    }
+}
+
 void ref_mean_hw(const ref_args *a) {
     const ref_tensor *x = &a->in[0];
     for (int n = 0; n < x->dim[0]; n++)

@@ -1,0 +1,17 @@
+/* Inception-v3 with weights made of a hash of their names: what its reference numbers were computed with. */
+#ifndef TESTS_HASH_INCEPTION_H
+#define TESTS_HASH_INCEPTION_H
+
+#include "io/tensors.h"
+
+enum { HASH_INCEPTION_TENSORS = 472 };
+
+/* The tensors of the published file by tests/golden/keys_inception_fid.tsv, hash values. Ends the test when a
+ * file or memory fails. */
+void hash_inception_make(bd_st_tensor tensors[HASH_INCEPTION_TENSORS]);
+void hash_inception_free(bd_st_tensor tensors[HASH_INCEPTION_TENSORS]);
+
+/* They as a safetensors file, in a folder that is made. */
+void hash_inception_save(const char *dir, const char *path);
+
+#endif
