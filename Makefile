@@ -83,8 +83,8 @@ bench: $(BUILD)/baddiff ## measure speed and memory of both networks on this mac
 lint: ## format, clang-tidy, cppcheck, shellcheck, layers, header labels (ALL=1: every file, not only changed ones)
 	@scripts/lint
 
-fetch: ## fetch optional inputs: make fetch DATA=name; without DATA, list them
-	@data-fetch/fetch $(DATA)
+fetch: ## fetch optional inputs: make fetch DATA=name, or DATA='authors-*'; without DATA, list them
+	@set -f; data-fetch/fetch $(DATA)
 
 deps: ## install the missing Debian/Ubuntu packages (NO_INSTALL=1: only name them)
 	@scripts/deps

@@ -158,6 +158,13 @@ an_unknown_name_is_answered_with_the_known_ones() {
     expect 2 "no input named 'nome'; known: name" nome
 }
 
+a_pattern_stands_for_all_names_it_fits() {
+    list set-one data/one.txt "$bytes" "$sum" -
+    sed 'p; s/one/two/gp; s/set-two\tdata.two/other\tdata\/other/' "$FETCH_INPUTS" >"$dir/three" && mv "$dir/three" "$FETCH_INPUTS"
+    expect 1 data/one.txt 'set-*' && grep -q data/two.txt "$dir/out" && ! grep -q data/other.txt "$dir/out" || return 1
+    expect 2 'no input named .sets-' 'sets-*'
+}
+
 # The list itself: eight or seven columns, whole numbers, sums of 64 digits, files below data/, one row a file.
 the_list_is_well_formed() {
     awk -F '\t' '/^#/ || !NF { next }
@@ -170,4 +177,5 @@ the_list_is_well_formed() {
 tap a_file_is_fetched_checked_and_not_fetched_again a_wrong_sum_leaves_nothing_under_the_name a_wrong_file_that_is_there_is_left_alone \
     an_interrupted_transfer_goes_on a_server_that_cannot_go_on_is_asked_from_the_start a_page_or_a_pointer_is_called_by_its_name \
     without_a_network_it_says_what_to_put_where by_hand_only_is_said_and_checked an_unknown_sum_is_printed_and_the_file_marked \
-    gzip_is_checked_by_its_content archives_are_unpacked_once an_unknown_name_is_answered_with_the_known_ones the_list_is_well_formed
+    gzip_is_checked_by_its_content archives_are_unpacked_once \
+    a_pattern_stands_for_all_names_it_fits an_unknown_name_is_answered_with_the_known_ones the_list_is_well_formed
