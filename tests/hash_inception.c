@@ -20,16 +20,16 @@ static bool ends(const char *name, const char *with) {
     return n >= k && strcmp(name + n - k, with) == 0;
 }
 
-static void fill(float *x, size_t n, const char *name, size_t fan_in) {
+static void fill(float *x, size_t n, const char *name, size_t fan_in, double variance) {
     double middle = 0, scale = 0.02; /* of a bias */
     if (ends(name, ".bn.weight")) middle = 1, scale = 0.1;
     if (ends(name, ".bn.bias") || ends(name, ".running_mean")) scale = 0.05;
-    if (ends(name, ".running_var")) middle = 1, scale = 0.3;
+    if (ends(name, ".running_var")) middle = variance, scale = 0.3 * variance;
     if (ends(name, ".conv.weight") || ends(name, "fc.weight")) scale = 1.5 / sqrt((double)fan_in);
     hash_values_around(x, n, name, middle, scale);
 }
 
-void hash_inception_make(bd_st_tensor tensors[HASH_INCEPTION_TENSORS]) {
+void hash_inception_make(bd_st_tensor tensors[HASH_INCEPTION_TENSORS], double variance) {
     FILE *f = fopen("tests/golden/keys_inception_fid.tsv", "r");
     char line[256];
     int n = 0;
@@ -50,7 +50,7 @@ void hash_inception_make(bd_st_tensor tensors[HASH_INCEPTION_TENSORS]) {
         t->bytes = count * sizeof(float);
         float *x = malloc(t->bytes);
         assert_non_null(x);
-        fill(x, count, t->name, count / (size_t)t->dim[0]);
+        fill(x, count, t->name, count / (size_t)t->dim[0], variance);
         t->data = x;
     }
     (void)fclose(f);
@@ -64,9 +64,9 @@ void hash_inception_free(bd_st_tensor tensors[HASH_INCEPTION_TENSORS]) {
     }
 }
 
-void hash_inception_save(const char *dir, const char *path) {
+void hash_inception_save(const char *dir, const char *path, double variance) {
     bd_st_tensor tensors[HASH_INCEPTION_TENSORS];
-    hash_inception_make(tensors);
+    hash_inception_make(tensors, variance);
     bd_status st = bd_file_mkdirs(dir);
     if (!st) st = bd_safetensors_save(path, tensors, HASH_INCEPTION_TENSORS, NULL, 0);
     hash_inception_free(tensors);

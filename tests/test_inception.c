@@ -31,7 +31,7 @@ static void ok(bd_status st) {
 
 static int group_setup(void **state) {
     (void)state;
-    hash_inception_save(TMP, WEIGHTS);
+    hash_inception_save(TMP, WEIGHTS, 1);
     return 0;
 }
 
@@ -184,7 +184,7 @@ static void parameters_are_those_of_the_file(void **state) {
     bd_st_tensor t[HASH_INCEPTION_TENSORS];
     ok(bd_inception_params(&p));
     assert_int_equal(p.n, 2 * 94);
-    hash_inception_make(t);
+    hash_inception_make(t, 1);
     size_t weights = 0, norms = 0;
     for (int i = 0; i < HASH_INCEPTION_TENSORS; i++) {
         int at = bd_params_find(&p, t[i].name);
@@ -230,7 +230,7 @@ static void wrong_weights_are_named(void **state) {
     (void)state;
     enum { FIVE = 5, VAR = 4, ALL = HASH_INCEPTION_TENSORS };
     bd_st_tensor t[ALL + 1];
-    hash_inception_make(t);
+    hash_inception_make(t, 1);
     assert_non_null(strstr(t[VAR].name, "running_var"));
     refused(t, FIVE, "Conv2d_2a_3x3.conv.weight");
     float *var = (float *)(size_t)t[VAR].data, keep = var[3];
