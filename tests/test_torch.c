@@ -309,6 +309,21 @@ static void damaged(const char *golden, size_t noticed) {
     free(good);
 }
 
+/* Only a checksum tells that a value has changed: the bias, 3.0, becomes another number. */
+static void a_changed_value_in_a_zip_file_is_noticed(void **state) {
+    (void)state;
+    static const unsigned char three[4] = {0, 0, 0x40, 0x40};
+    void *bytes;
+    size_t n;
+    assert_int_equal(bd_file_read(&bytes, &n, GOLDEN "module.pth", 0), BD_OK);
+    unsigned char *at = memmem(bytes, n, three, sizeof three);
+    assert_non_null(at);
+    at[0] = 1;
+    mutate_write(DIR_ "/changed.pth", bytes, n);
+    refused(DIR_ "/changed.pth", "is damaged: its bytes do not give its checksum");
+    free(bytes);
+}
+
 static void damaged_files(void **state) {
     (void)state;
     /* in a zip archive, every bit of data.pkl and of the storages is under a checksum */
@@ -342,6 +357,7 @@ int main(void) {
         cmocka_unit_test(two_dicts_of_tensors_are_no_choice),
         cmocka_unit_test(a_dict_of_very_many_entries_is_refused),
         cmocka_unit_test(what_came_instead_of_a_download),
+        cmocka_unit_test(a_changed_value_in_a_zip_file_is_noticed),
         cmocka_unit_test(damaged_files),
     };
     return cmocka_run_group_tests(tests, fresh, NULL);

@@ -8,7 +8,7 @@ FUZZ_LDLIBS   = $(LDLIBS) $(filter-out -ldnnl -lopenblas -lgomp,$(filter -l%,$(A
 FUZZ_PROG    := $(FUZZ_READERS:%=$(BUILD)/tests/fuzz/%)
 
 .PHONY: fuzz fuzz-replay fuzz-programs
-fuzz: ## fuzz every reader for FUZZ_S=60 seconds with libFuzzer (needs clang); prints the inputs tried
+fuzz: ## fuzz every reader for FUZZ_S=60 seconds with libFuzzer (clang and libclang-rt-dev); prints the inputs tried
 	@$(MAKE) --no-print-directory CC=clang SAN=fuzzer-no-link,address,undefined BUILD=build/fuzzer fuzz-programs
 	@tests/fuzz/run.sh build/fuzzer/tests/fuzz $(FUZZ_S) $(FUZZ_READERS)
 
