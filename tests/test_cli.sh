@@ -93,7 +93,7 @@ for metric in fid lpips; do
     weights=$([ $metric = fid ] && echo inception || echo lpips)
     [ -d "data/$weights" ] && continue # they are there
     export BADDIFF_DATA="$tmp/empty"
-    check "metric $metric names the missing weights" eval 'run 2 metric $metric "$tmp" "$tmp" && says "$weights/.*make fetch DATA=$weights"'
+    check "metric $metric names the missing weights" eval 'run 2 metric $metric "$tmp" "$tmp" && says "data/$weights/" && says "make fetch DATA=$weights"'
     unset BADDIFF_DATA
 done
 

@@ -88,13 +88,22 @@ void bd_fid_destroy(bd_fid *f) {
 
 const char *bd_fid_sha256(const bd_fid *f) { return f->sha256; }
 
-bd_status bd_fid_flops(double *out) {
+bd_status bd_fid_cost(double *flops, double *memory, const bd_backend *backend, bd_pool *pool) {
     bd_graph *g;
+    bd_engine *e = NULL;
+    bd_memory m;
+    *memory = 0;
     BD_TRY(bd_graph_create(&g, "inception"));
-    bd_inception_build(
-        g, bd_graph_input(g, "x", BD_TYPE_F32, 1, BD_INCEPTION_SIZE, BD_INCEPTION_SIZE, 3));
+    int x = bd_graph_input(g, "x", BD_TYPE_F32, 1, BD_INCEPTION_SIZE, BD_INCEPTION_SIZE, 3);
+    bd_graph_keep(g, bd_inception_build(g, x).features);
     bd_status st = bd_graph_status(g);
-    *out = bd_graph_flops(g);
+    *flops = bd_graph_flops(g);
+    if (!st && backend) st = backend->engine_create(&e, g, pool);
+    if (!st && e) {
+        backend->engine_memory(e, &m);
+        *memory = (double)m.total + 2.0 * D * D * sizeof(double); /* sums, and what comes of them */
+        backend->engine_destroy(e);
+    }
     bd_graph_destroy(g);
     return st;
 }
