@@ -46,7 +46,7 @@ void hash_inception_make(bd_st_tensor tensors[HASH_INCEPTION_TENSORS], double va
             t->dim[t->rank] = strtol(shape, &end, 10);
             count *= (size_t)t->dim[t->rank++];
         }
-        assert_true(count > 0 && t->name);
+        assert_true(count > 0 && t->dim[0] > 0 && t->name);
         t->bytes = count * sizeof(float);
         float *x = malloc(t->bytes);
         assert_non_null(x);
@@ -65,7 +65,7 @@ void hash_inception_free(bd_st_tensor tensors[HASH_INCEPTION_TENSORS]) {
 }
 
 void hash_inception_save(const char *dir, const char *path, double variance) {
-    bd_st_tensor tensors[HASH_INCEPTION_TENSORS];
+    bd_st_tensor tensors[HASH_INCEPTION_TENSORS] = {{0}};
     hash_inception_make(tensors, variance);
     bd_status st = bd_file_mkdirs(dir);
     if (!st) st = bd_safetensors_save(path, tensors, HASH_INCEPTION_TENSORS, NULL, 0);

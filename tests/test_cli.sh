@@ -69,6 +69,14 @@ code=0; wait $pid || code=$?
 check "SIGTERM saves and ends with 75" eval '[ "$code" = 75 ] && ls "$tmp"/r1/pretrain-*/checkpoint-*.safetensors >/dev/null && says "the same command goes on"'
 check "no DONE is written for it" eval '! ls "$tmp"/r1/pretrain-*/DONE >/dev/null 2>&1'
 check "metric prints name and value last" eval 'run 0 metric mse fashion-mnist:test fashion-mnist:test && tail -n 1 "$tmp/out" | grep -qx "mse-10000 0"'
+mkdir -p "$tmp/empty"
+for metric in fid lpips; do
+    weights=$([ $metric = fid ] && echo inception || echo lpips)
+    [ -d "data/$weights" ] && continue # they are there
+    export BADDIFF_DATA="$tmp/empty"
+    check "metric $metric names the missing weights" eval 'run 2 metric $metric "$tmp" "$tmp" && says "data/$weights/" && says "make fetch DATA=$weights"'
+    unset BADDIFF_DATA
+done
 
 echo "1..$n"
 exit $failed

@@ -15,8 +15,11 @@
 #include "base/log.h"
 #include "base/sha256.h"
 #include "cpu/cpu.h"
+#include "data/dataset.h"
+#include "hash_inception.h"
 #include "io/csv.h"
 #include "io/png.h"
+#include "metric/fid.h"
 #include "run/collect.h"
 #include "run/folder.h"
 #include "run/pixels.h"
@@ -352,6 +355,85 @@ static void the_montage_shows_clean_and_triggered_samples(void **state) {
     tear_down(f);
 }
 
+/* --- fid --- */
+
+static const char with_fid[] = "[recipe]\ntitle = FID\ncontrols = none\n"
+                               "[data]\nlimit = 64\n"
+                               "[model]\nblock_out_channels = 4/8\nattention = 0/0\ngroups = 2\n"
+                               "[diffusion]\nT = 21\n"
+                               "[pretrain]\nsteps = 2\nbatch = 8\n"
+                               "[finetune]\nfrom = none\n"
+                               "[sample]\nn = 2\nsteps = 3\n"
+                               "[clean]\nn = 3\nsteps = 2\n"
+                               "[metric]\nfcd = off\nfid = on\nn_reference = 4\n"
+                               "inception = " DIR "/inception.safetensors\n";
+
+/* The distance of the samples that lie in the folder to the first images of the data set, without any stage. */
+static double distance_by_hand(const fixture *f, const bd_cell *c) {
+    char path[256];
+    bd_pixels samples;
+    bd_dataset_spec spec = {.name = "fashion-mnist", .split = "train", .limit = 4};
+    bd_dataset data;
+    bd_fid *fid;
+    bd_statistics s[2];
+    double value = (double)NAN;
+    snprintf(path, sizeof path, "%s/%s/samples.safetensors", f->runs,
+             f->dag.stage[c->slot[BD_SLOT_CLEAN]].name);
+    assert_int_equal(bd_pixels_load(&samples, path), BD_OK);
+    assert_int_equal(bd_dataset_load(&data, &spec), BD_OK);
+    assert_int_equal(
+        bd_fid_create(&fid, &bd_backend_cpu, f->runner.pool, DIR "/inception.safetensors"), BD_OK);
+    const bd_image_set sets[] = {{samples.n, samples.h, samples.w, samples.c, samples.pixels, NULL},
+                                 {data.n, data.h, data.w, data.c, data.images, NULL}};
+    for (int i = 0; i < 2; i++) {
+        bd_image_source source = bd_image_source_of(&sets[i]);
+        assert_int_equal(bd_fid_statistics(&s[i], fid, &source, NULL), BD_OK);
+    }
+    assert_int_equal(bd_statistics_distance(&value, &s[1], &s[0]), BD_OK);
+    for (int i = 0; i < 2; i++) bd_statistics_clear(&s[i]);
+    bd_fid_destroy(fid);
+    bd_pixels_clear(&samples);
+    bd_dataset_clear(&data);
+    return value;
+}
+
+static void fid_of_a_recipe(void **state) {
+    (void)state;
+    char name[96], dir[256];
+    bd_csv *results;
+    fresh("fid");
+    hash_inception_save(DIR, DIR "/inception.safetensors", 0.3);
+    assert_int_equal(bd_file_write(DIR "/fid.ini", with_fid, strlen(with_fid)), BD_OK);
+    fixture *f = set_up("fid", DIR "/fid.ini", 2);
+    const bd_cell *c = &f->dag.cell[0];
+    assert_int_equal(f->dag.n_cells, 1);
+    assert_true(c->slot[BD_SLOT_FID] >= 0 && c->slot[BD_SLOT_FCD] < 0);
+    run(f);
+    const bd_stage *s = &f->dag.stage[c->slot[BD_SLOT_FID]];
+    const bd_stage *moments = &f->dag.stage[bd_stage_input(s, "images")];
+    assert_int_equal(bd_fid_name(name, sizeof name, 3, 4, moments->file_sha256), BD_OK);
+    snprintf(dir, sizeof dir, "%s/%s", f->runs, s->name);
+    assert_int_equal(bd_results_load(&results, dir), BD_OK);
+    const char *text = bd_results_find(results, name);
+    assert_non_null(text);
+    assert_true(strtod(text, NULL) == distance_by_hand(f, c) && strtod(text, NULL) > 0);
+    bd_csv_destroy(results);
+    tear_down(f);
+
+    /* other weights under the same path: another stage, and one that was planned before refuses them */
+    fresh("fid2");
+    f = set_up("fid2", DIR "/fid.ini", 1);
+    hash_inception_save(DIR, DIR "/inception.safetensors", 0.4);
+    assert_int_equal(bd_runner_run(&f->runner, -1), BD_E_FORMAT);
+    assert_non_null(strstr(bd_error(), "inception.safetensors"));
+    assert_false(bd_file_is_dir(DIR "/fid2")); /* before anything was run */
+    fixture *g = set_up("fid2", DIR "/fid.ini", 1);
+    assert_string_not_equal(g->dag.stage[g->dag.cell[0].slot[BD_SLOT_FID]].id,
+                            f->dag.stage[f->dag.cell[0].slot[BD_SLOT_FID]].id);
+    tear_down(f);
+    tear_down(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_stage_finishes),
@@ -363,6 +445,7 @@ int main(void) {
         cmocka_unit_test(other_data_than_before_is_refused),
         cmocka_unit_test(a_row_says_what_its_stages_found),
         cmocka_unit_test(every_column_is_explained),
-        cmocka_unit_test(the_montage_shows_clean_and_triggered_samples)};
+        cmocka_unit_test(the_montage_shows_clean_and_triggered_samples),
+        cmocka_unit_test(fid_of_a_recipe)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -153,6 +153,10 @@ static bd_status load_dataset(bd_cli_images *out, const char *name) {
     return st;
 }
 
+bool bd_cli_images_is_dataset(const char *name) {
+    return !bd_file_is_dir(name) && !ends_with(name, ".png") && !ends_with(name, ".safetensors");
+}
+
 bd_status bd_cli_images_load(bd_cli_images *out, const char *name) {
     memset(out, 0, sizeof *out);
     bd_status st;

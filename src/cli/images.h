@@ -2,6 +2,8 @@
 #ifndef BD_CLI_IMAGES_H
 #define BD_CLI_IMAGES_H
 
+#include <stdbool.h>
+
 #include "metric/image.h"
 
 /* Images and the memory behind them. */
@@ -19,6 +21,8 @@ typedef struct {
  *   errors   BD_E_MISSING, BD_E_FORMAT, BD_E_SHAPE: images of different sizes
  *   memory   caller frees with bd_cli_images_clear */
 BD_MUST_CHECK bd_status bd_cli_images_load(bd_cli_images *out, const char *name);
+/* bd_cli_images_is_dataset -- does the name stand for a data set (and not for files)? */
+bool bd_cli_images_is_dataset(const char *name);
 void bd_cli_images_clear(bd_cli_images *i);
 
 #endif

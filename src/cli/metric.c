@@ -5,6 +5,7 @@
 #include "base/sha256.h"
 #include "cli/cli.h"
 #include "cli/images.h"
+#include "cli/metric.h"
 #include "cli/verbs.h"
 #include "cpu/cpu.h"
 #include "io/csv.h"
@@ -13,22 +14,17 @@
 #include "metric/name.h"
 #include "train/features.h"
 
-typedef struct {
-    const char *metric, *ssim, *classifier;
-    bd_ssim_area area; /* what ssim names */
-    int threads;
-} metric_options;
-
-static bd_status pairwise(double *value, char name[96], const metric_options *o,
-                          const bd_image_set *a, const bd_image_set *b) {
-    int ssim = !strcmp(o->metric, "ssim");
+static bd_status pairwise(double *value, char name[BD_CLI_METRIC_NAME],
+                          const bd_cli_metric_options *o, bool ssim, const bd_image_set *a,
+                          const bd_image_set *b) {
     double *each = calloc((size_t)a->n, sizeof *each);
     BD_REQUIRE(each, BD_E_MEMORY, "out of memory for %d images", a->n);
     bd_status st = ssim ? bd_ssim_each(each, a, b, o->area) : bd_mse_each(each, a, b);
     if (!st) *value = bd_mean(each, (size_t)a->n);
     free(each);
     if (st) return st;
-    return bd_metric_name(name, 96, o->metric, a->n, ssim ? bd_ssim_area_name(o->area) : NULL);
+    return bd_metric_name(name, BD_CLI_METRIC_NAME, ssim ? "ssim" : "mse", a->n,
+                          ssim ? bd_ssim_area_name(o->area) : NULL);
 }
 
 /* --- fcd --- */
@@ -64,8 +60,8 @@ static bd_status distance(double *value, const bd_image_set *a, const bd_image_s
     return st;
 }
 
-static bd_status fcd(double *value, char name[96], const metric_options *o, const bd_image_set *a,
-                     const bd_image_set *b) {
+static bd_status fcd(double *value, char name[BD_CLI_METRIC_NAME], const bd_cli_metric_options *o,
+                     const bd_image_set *a, const bd_image_set *b) {
     char sha[65], definition[80];
     int threads;
     bd_classifier_config config = BD_CLASSIFIER_DEFAULT;
@@ -88,54 +84,94 @@ static bd_status fcd(double *value, char name[96], const metric_options *o, cons
     if (st) return st;
     /* both counts decide the bias of a Frechet distance */
     snprintf(definition, sizeof definition, "ref%d.%.8s", b->n, sha);
-    return bd_metric_name(name, 96, "fcd", a->n, definition);
+    return bd_metric_name(name, BD_CLI_METRIC_NAME, "fcd", a->n, definition);
 }
 
-static bd_status measure(const metric_options *o, const char *name_a, const char *name_b) {
+/* --- which --- */
+
+typedef enum { MSE, SSIM, FCD } in_memory;
+
+/* Those that look at both sets whole. */
+static bd_status whole(double *value, char name[BD_CLI_METRIC_NAME], const bd_cli_metric_options *o,
+                       in_memory which, const char *name_a, const char *name_b) {
     bd_cli_images a = {0}, b = {0};
-    double value = 0;
-    char name[96], text[32];
     bd_status st = bd_cli_images_load(&a, name_a);
     if (!st) st = bd_cli_images_load(&b, name_b);
     if (!st)
-        st = strcmp(o->metric, "fcd") ? pairwise(&value, name, o, &a.set, &b.set)
-                                      : fcd(&value, name, o, &a.set, &b.set);
+        st = which == FCD ? fcd(value, name, o, &a.set, &b.set)
+                          : pairwise(value, name, o, which == SSIM, &a.set, &b.set);
     bd_cli_images_clear(&a);
     bd_cli_images_clear(&b);
-    if (st) return st;
-    bd_format_double(text, value);
-    printf("%s %s\n", name, text);
-    return BD_OK;
+    return st;
+}
+
+#define WHOLE(function, which)                                                                \
+    static bd_status function(double *value, char name[BD_CLI_METRIC_NAME],                   \
+                              const bd_cli_metric_options *o, const char *a, const char *b) { \
+        return whole(value, name, o, which, a, b);                                            \
+    }
+WHOLE(mse_of, MSE)
+WHOLE(ssim_of, SSIM)
+WHOLE(fcd_of, FCD)
+
+static const struct {
+    const char *name;
+    bd_cli_metric_fn measure;
+} metrics[] = {{"mse", mse_of},
+               {"ssim", ssim_of},
+               {"fcd", fcd_of},
+               {"fid", bd_cli_metric_fid},
+               {"lpips", bd_cli_metric_lpips}};
+
+static bd_cli_metric_fn find(const char *name) {
+    for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
+        if (!strcmp(metrics[i].name, name)) return metrics[i].measure;
+    return NULL;
 }
 
 int bd_cli_metric(int argc, char **argv) {
-    metric_options o = {.ssim = "interior",
-                        .classifier = "experiments/classifier/fashion-mnist.safetensors"};
+    bd_cli_metric_options o = {.ssim = "interior",
+                               .classifier = "experiments/classifier/fashion-mnist.safetensors",
+                               .weights = "",
+                               .heads = "",
+                               .cache = ""};
     const bd_opt opts[] = {
         {0, "ssim", BD_OPT_TEXT, "interior|full", &o.ssim, 0, 0,
          "windows inside the image, or all with reflected edges"},
         {0, "classifier", BD_OPT_TEXT, "FILE", &o.classifier, 0, 0, "weights behind fcd"},
+        {0, "weights", BD_OPT_TEXT, "FILE", &o.weights, 0, 0,
+         "Inception-v3 of fid or AlexNet of lpips; else searched in $BADDIFF_DATA and data"},
+        {0, "heads", BD_OPT_TEXT, "FILE", &o.heads, 0, 0, "linear heads of lpips; else searched"},
+        {0, "cache", BD_OPT_TEXT, "DIR|none", &o.cache, 0, 0,
+         "where fid keeps the statistics of B; else runs/cache, for data sets only"},
         {'t', "threads", BD_OPT_INT, "N", &o.threads, 0, 1024,
          "worker threads; 0 = all processors"}};
-    const bd_cmd cmd = {"metric mse|ssim|fcd A B [options]",
-                        "Compares two sets of images. A and B: a folder of PNGs, a .png or "
-                        ".safetensors file, or a data\n"
-                        "set as fashion-mnist:train. For mse and ssim B may be one image. Prints "
-                        "\"name value\"; the name\n"
-                        "says what was measured, the counts included.",
-                        opts,
-                        sizeof opts / sizeof opts[0],
-                        3,
-                        3};
-    char **args;
+    const bd_cmd cmd = {
+        "metric mse|ssim|fcd|fid|lpips A B [options]",
+        "Compares two sets of images. A and B: a folder of PNGs, a .png or .safetensors file, or a "
+        "data\n"
+        "set as fashion-mnist:train. mse, ssim and lpips compare pair by pair, B may be one image; "
+        "fcd and\n"
+        "fid compare the sets, B is the reference. Prints \"name value\"; the name says what was "
+        "measured,\n"
+        "the counts included (docs/metrics.md). Weights that are missing: make fetch "
+        "DATA=inception, DATA=lpips.",
+        opts,
+        sizeof opts / sizeof opts[0],
+        3,
+        3};
+    char **args, name[BD_CLI_METRIC_NAME], text[32];
+    double value = 0;
     int n_args, code = bd_cli_parse(&args, &n_args, &cmd, argc, argv);
     if (code != BD_CLI_GO_ON) return code;
-    o.metric = args[0];
-    if (strcmp(o.metric, "mse") != 0 && strcmp(o.metric, "ssim") != 0 &&
-        strcmp(o.metric, "fcd") != 0)
-        return bd_cli_usage("metric", "no metric '%s': mse, ssim or fcd", o.metric);
+    bd_cli_metric_fn measure = find(args[0]);
+    if (!measure)
+        return bd_cli_usage("metric", "no metric '%s': mse, ssim, fcd, fid or lpips", args[0]);
     if (bd_ssim_area_parse(&o.area, o.ssim))
         return bd_cli_usage("metric", "--ssim %s: interior or full", o.ssim);
-    bd_status st = measure(&o, args[1], args[2]);
-    return st ? bd_cli_fail(st) : 0;
+    bd_status st = measure(&value, name, &o, args[1], args[2]);
+    if (st) return bd_cli_fail(st);
+    bd_format_double(text, value);
+    printf("%s %s\n", name, text);
+    return 0;
 }

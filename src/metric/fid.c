@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/sha256.h"
+#include "metric/weights.h"
 #include "nn/inception.h"
 
 /* One image a tile: larger ones were slower on a CPU (docs/speed.md). Rows are handed over by the chunk of so many
@@ -32,23 +33,7 @@ bool bd_fid_published(const char *sha256) {
 }
 
 bd_status bd_fid_weights(char *path, size_t size, const char *given) {
-    const char *root = getenv("BADDIFF_DATA");
-    const char *const roots[] = {root && root[0] ? root : NULL, "data"};
-    if (given && given[0]) {
-        int n = snprintf(path, size, "%s", given);
-        BD_REQUIRE(n >= 0 && (size_t)n < size, BD_E_ARG, "%s: the path is too long", given);
-        BD_REQUIRE(bd_file_exists(path), BD_E_MISSING, "%s: no such weights of Inception-v3", path);
-        return BD_OK;
-    }
-    for (size_t i = 0; i < sizeof roots / sizeof *roots; i++) {
-        if (!roots[i]) continue;
-        BD_TRY(bd_path_join(path, size, roots[i], "inception/" BD_FID_WEIGHTS));
-        if (bd_file_exists(path)) return BD_OK;
-    }
-    return bd_fail(BD_E_MISSING,
-                   "%s: the weights that FID is defined with are not there; 'make fetch "
-                   "DATA=inception' gets them",
-                   path);
+    return bd_weights_find(path, size, given, "inception", BD_FID_WEIGHTS);
 }
 
 bd_status bd_fid_name(char *out, size_t size, int64_t n, int64_t n_reference, const char *sha256) {
@@ -103,13 +88,22 @@ void bd_fid_destroy(bd_fid *f) {
 
 const char *bd_fid_sha256(const bd_fid *f) { return f->sha256; }
 
-bd_status bd_fid_flops(double *out) {
+bd_status bd_fid_cost(double *flops, double *memory, const bd_backend *backend, bd_pool *pool) {
     bd_graph *g;
+    bd_engine *e = NULL;
+    bd_memory m;
+    *memory = 0;
     BD_TRY(bd_graph_create(&g, "inception"));
-    bd_inception_build(
-        g, bd_graph_input(g, "x", BD_TYPE_F32, 1, BD_INCEPTION_SIZE, BD_INCEPTION_SIZE, 3));
+    int x = bd_graph_input(g, "x", BD_TYPE_F32, 1, BD_INCEPTION_SIZE, BD_INCEPTION_SIZE, 3);
+    bd_graph_keep(g, bd_inception_build(g, x).features);
     bd_status st = bd_graph_status(g);
-    *out = bd_graph_flops(g);
+    *flops = bd_graph_flops(g);
+    if (!st && backend) st = backend->engine_create(&e, g, pool);
+    if (!st && e) {
+        backend->engine_memory(e, &m);
+        *memory = (double)m.total + 2.0 * D * D * sizeof(double); /* sums, and what comes of them */
+        backend->engine_destroy(e);
+    }
     bd_graph_destroy(g);
     return st;
 }

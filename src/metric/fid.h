@@ -28,6 +28,9 @@ bool bd_fid_published(const char *sha256);
 BD_MUST_CHECK bd_status bd_fid_name(char *out, size_t size, int64_t n, int64_t n_reference,
                                     const char *sha256);
 
+/* Of the statistics of a set in a file, about. */
+#define BD_FID_STATISTICS_BYTES (2048.0 * 2051 / 2 * 8)
+
 /* Inception-v3 on a device, ready for sets of images. */
 typedef struct bd_fid bd_fid;
 
@@ -38,8 +41,10 @@ BD_MUST_CHECK bd_status bd_fid_create(bd_fid **out, const bd_backend *backend, b
 void bd_fid_destroy(bd_fid *f);             /* NULL allowed */
 const char *bd_fid_sha256(const bd_fid *f); /* of the weights file; borrowed */
 
-/* bd_fid_flops -- of one image. */
-BD_MUST_CHECK bd_status bd_fid_flops(double *out);
+/* bd_fid_cost -- floating-point operations of one image, and with a backend (else NULL) the bytes of memory that the
+ * network and the statistics of a set need with the workers of the pool (else 0). */
+BD_MUST_CHECK bd_status bd_fid_cost(double *flops, double *memory, const bd_backend *backend,
+                                    bd_pool *pool);
 
 /* bd_fid_statistics -- mean and covariance of the features of all images of a source; the bits depend on images and
  * their order, not on the number of workers. Reports progress as "inception".

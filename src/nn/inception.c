@@ -159,7 +159,7 @@ static int join(bd_graph *g, int *part, int n) {
 }
 
 static int run_stage(bd_graph *g, const stage *s, int x) {
-    int part[JOIN_MAX], n = 0, last = x, fork = x;
+    int part[JOIN_MAX] = {-1}, n = 0, last = x, fork = x;
     for (int i = 0; i < s->units; i++) {
         const unit *u = &s->unit[i];
         last = apply(g, s, u, u->from == BLOCK ? x : u->from == LAST ? last : fork);

@@ -20,6 +20,7 @@ enum {
     HITS_NOISE,
     HITS_CLEAN,
     FCD,
+    FID,
     COUNTS,
     LABELS,
     TAIL
@@ -135,6 +136,8 @@ static bd_status set_model_cell(bd_table *t, const bd_dag *d, const bd_cell *c, 
                        "; clean samples"));
     if (slot[BD_SLOT_FCD] >= 0)
         BD_TRY(set_results(t, FCD, runs, &stage[slot[BD_SLOT_FCD]], TAKE_ALL, "", ""));
+    if (slot[BD_SLOT_FID] >= 0)
+        BD_TRY(set_results(t, FID, runs, &stage[slot[BD_SLOT_FID]], TAKE_ALL, "", ""));
     BD_TRY(set_one(t, COUNTS, runs, &stage[slot[BD_SLOT_TRIGGER]], "n", "n_trigger",
                    "triggered samples"));
     BD_TRY(set_one(t, COUNTS, runs, &stage[slot[BD_SLOT_CLEAN]], "n", "n_clean", "clean samples"));

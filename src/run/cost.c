@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "metric/fid.h"
 #include "nn/classifier.h"
 #include "run/folder.h"
 #include "run/settings.h"
@@ -26,6 +27,7 @@ typedef struct {
     int n;
     const bd_backend *backend; /* NULL: memory is not asked for */
     bd_pool *pool;
+    double fid_flops, fid_memory; /* of Inception-v3; 0 = not asked for yet */
 } networks;
 
 static bool same_unet(const bd_unet_config *a, const bd_unet_config *b) {
@@ -189,6 +191,24 @@ static bd_status classifier_flops(double *out) {
     return st;
 }
 
+/* Images that a stage of features looks at. */
+static int64_t images_of(const bd_dag *d, const bd_stage *s) {
+    const bd_stage *images = &d->stage[bd_stage_input(s, "images")];
+    int64_t n = images->kind == BD_KIND_sample ? images->recipe.sample_n
+                                               : bd_recipe_images(&images->recipe);
+    bool fewer = s->recipe.metric_n_reference > 0 && s->recipe.metric_n_reference < n;
+    return fewer ? s->recipe.metric_n_reference : n;
+}
+
+static bd_status moments_cost(bd_cost *c, const bd_dag *d, int stage, networks *all) {
+    if (all->fid_flops == 0)
+        BD_TRY(bd_fid_cost(&all->fid_flops, &all->fid_memory, all->backend, all->pool));
+    c->memory = all->fid_memory;
+    c->tflop = all->fid_flops * (double)images_of(d, &d->stage[stage]) / 1e12;
+    c->disk = BD_FID_STATISTICS_BYTES;
+    return BD_OK;
+}
+
 static bd_status classifier_cost(bd_cost *c, const bd_dag *d, int stage) {
     const bd_stage *s = &d->stage[stage];
     double flops;
@@ -198,11 +218,7 @@ static bd_status classifier_cost(bd_cost *c, const bd_dag *d, int stage) {
         c->tflop = 3 * flops * (double)(n * s->recipe.classifier_epochs) / 1e12;
         return BD_OK;
     }
-    const bd_stage *images = &d->stage[bd_stage_input(s, "images")];
-    int64_t n = images->kind == BD_KIND_sample ? images->recipe.sample_n
-                                               : bd_recipe_images(&images->recipe);
-    if (s->recipe.metric_n_reference > 0 && s->recipe.metric_n_reference < n)
-        n = s->recipe.metric_n_reference;
+    int64_t n = images_of(d, s);
     c->tflop = flops * (double)n / 1e12;
     c->disk = (double)n * BD_CLASSIFIER_FEATURES * sizeof(float);
     return BD_OK;
@@ -231,6 +247,7 @@ static bd_status stage_cost(bd_cost *c, const bd_dag *d, int stage, networks *al
     case BD_KIND_finetune: return training_cost(c, d, stage, all);
     case BD_KIND_import: return import_cost(c, d, stage, all);
     case BD_KIND_sample: return sampling_cost(c, d, stage, all);
+    case BD_KIND_moments: return moments_cost(c, d, stage, all);
     case BD_KIND_classifier:
     case BD_KIND_features: return classifier_cost(c, d, stage);
     default: return BD_OK;

@@ -56,9 +56,12 @@ static bd_status write_head(bd_writer *w, const bd_dag *d, const bd_stage *s,
     for (int i = 0; i < s->n_in; i++)
         BD_TRY(
             bd_writer_printf(w, "input.%s = %s\n", s->in[i].role, d->stage[s->in[i].stage].name));
-    if (s->kind == BD_KIND_fcd)
+    if (s->kind == BD_KIND_fcd || s->kind == BD_KIND_moments || s->kind == BD_KIND_fid)
         BD_TRY(bd_writer_printf(w, "linear_algebra = %s\n", bd_frechet_library()));
-    if (s->file_sha256[0]) BD_TRY(bd_writer_printf(w, "classifier_sha256 = %s\n", s->file_sha256));
+    if (s->file_sha256[0])
+        BD_TRY(bd_writer_printf(w, "%s_sha256 = %s\n",
+                                s->kind == BD_KIND_moments ? "inception" : "classifier",
+                                s->file_sha256));
     BD_TRY(
         bd_writer_printf(w, "recipe = %s\nversion = %s\n", d->file[cell->file]->name, BD_VERSION));
     BD_TRY(write_long(w, "compiler", __VERSION__));

@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/sha256.h"
 #include "data/target.h"
 #include "diffusion/sampler.h"
 #include "data/trigger.h"
+#include "metric/fid.h"
 
 static const int numerics[] = {
 #define BD_KIND(name, version, help) version,
@@ -129,7 +131,8 @@ static void hash_line(bd_sha256 *h, const char *a, const char *b, const char *c)
 static const char *backend_of(bd_stage_kind kind) {
     /* the other kinds compute in double on the host, whatever the device */
     bool network = kind == BD_KIND_pretrain || kind == BD_KIND_finetune || kind == BD_KIND_sample ||
-                   kind == BD_KIND_features || kind == BD_KIND_classifier;
+                   kind == BD_KIND_features || kind == BD_KIND_classifier ||
+                   kind == BD_KIND_moments;
     return network ? "cpu-f32" : "host";
 }
 
@@ -147,7 +150,9 @@ static bd_status make_id(bd_stage *s, const bd_dag *d) {
         if (f->neutral[0] && !strcmp(text, f->neutral)) continue;
         hash_line(h, "field", f->name, text);
     }
-    if (s->file_sha256[0]) hash_line(h, "file", "classifier", s->file_sha256);
+    if (s->file_sha256[0])
+        hash_line(h, "file", s->kind == BD_KIND_moments ? "inception" : "classifier",
+                  s->file_sha256);
     for (int i = 0; i < s->n_in; i++)
         hash_line(h, "input", s->in[i].role, d->stage[s->in[i].stage].id);
     bd_sha256_finish(h, s->id);
@@ -349,6 +354,48 @@ static bd_status add_fcd(int *place, bd_dag *d, const bd_cell *c, int data, int 
     return add(place, d, &s);
 }
 
+/* Which weights fid will use. Those that are not there yet are planned with as the published ones, whatever else is
+ * fetched later makes other stages; a run without them stops before it starts. */
+static bd_status hash_inception(bd_dag *d, const char *given) {
+    char path[1400];
+    if (!strcmp(d->inception, given) && d->inception_sha256[0]) return BD_OK;
+    bd_status st = bd_fid_weights(path, sizeof path, given);
+    if (st == BD_E_MISSING && !given[0]) {
+        bd_log(BD_LOG_WARN, "metric.fid: %s", bd_error());
+        strcpy(d->inception_sha256, BD_FID_PUBLISHED);
+    } else {
+        if (!st) st = bd_sha256_file(d->inception_sha256, path);
+        if (st) return bd_error_prefix(st, "metric.fid");
+        if (bd_fid_published(d->inception_sha256)) strcpy(d->inception_sha256, BD_FID_PUBLISHED);
+    }
+    snprintf(d->inception, sizeof d->inception, "%s", given);
+    return BD_OK;
+}
+
+/* n: how many images from the start, 0 = all */
+static bd_status add_moments(int *place, bd_dag *d, const bd_recipe *r, int images, int64_t n) {
+    bd_stage s = {.kind = BD_KIND_moments};
+    BD_TRY(hash_inception(d, r->metric_inception));
+    bd_stage_canonical(&s.recipe, s.kind, r);
+    s.recipe.metric_n_reference = n;
+    strcpy(s.recipe.metric_inception, r->metric_inception);
+    strcpy(s.file_sha256, d->inception_sha256);
+    input(&s, "images", images);
+    return add(place, d, &s);
+}
+
+static bd_status add_fid(int *place, bd_dag *d, const bd_recipe *r, int clean) {
+    int train, samples, reference;
+    bd_stage s = {.kind = BD_KIND_fid};
+    BD_TRY(add_data(&train, d, r, r->data_split, r->data_limit));
+    BD_TRY(add_moments(&samples, d, r, clean, 0));
+    BD_TRY(add_moments(&reference, d, r, train, r->metric_n_reference));
+    bd_stage_canonical(&s.recipe, s.kind, r);
+    input(&s, "images", samples);
+    input(&s, "reference", reference);
+    return add(place, d, &s);
+}
+
 static bd_status model_cell(bd_dag *d, bd_cell *c) {
     const bd_recipe *r = &c->recipe;
     int *slot = c->slot;
@@ -367,6 +414,7 @@ static bd_status model_cell(bd_dag *d, bd_cell *c) {
         BD_TRY(add_score(&slot[BD_SLOT_SCORE_NOISE], d, r, slot[BD_SLOT_NOISE], target));
     if (is(r->metric_fcd, "on"))
         BD_TRY(add_fcd(&slot[BD_SLOT_FCD], d, c, data, slot[BD_SLOT_CLEAN]));
+    if (is(r->metric_fid, "on")) BD_TRY(add_fid(&slot[BD_SLOT_FID], d, r, slot[BD_SLOT_CLEAN]));
     return BD_OK;
 }
 

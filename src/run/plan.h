@@ -20,7 +20,7 @@ typedef struct {
         int stage;        /* place in the plan, always before this one        */
     } in[BD_STAGE_INPUTS_MAX];
     int n_in;
-    char file_sha256[65]; /* of metric.classifier where the kind reads it, else "" */
+    char file_sha256[65]; /* of metric.classifier or metric.inception where the kind reads it, else "" */
     int cell;             /* the first cell that needs it                     */
 } bd_stage;
 
@@ -38,6 +38,7 @@ typedef enum {
     BD_SLOT_SCORE_CLEAN,
     BD_SLOT_FCD,
     BD_SLOT_CLASSIFIER,
+    BD_SLOT_FID,
     BD_SLOT_COUNT
 } bd_cell_slot;
 
@@ -65,6 +66,7 @@ typedef struct {
     const bd_recipe_file **file;
     int n_files;
     char classifier[BD_TEXT_SIZE], classifier_sha256[65]; /* the last one hashed */
+    char inception[BD_TEXT_SIZE], inception_sha256[65];   /* the same */
 } bd_dag;
 
 /* bd_dag_add -- the cells of one more recipe, and the stages that are not there yet. Cells come in

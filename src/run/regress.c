@@ -121,12 +121,13 @@ static void end_of_interval(double *out, const bd_csv *c, size_t row, const char
 /* "hit-128-quarter_var" tells its n; of the others the sample count of their kind does. */
 static void count_of(char out[16], const bd_csv *c, size_t row, const char *metric, int column) {
     const char *header = bd_csv_header(c, (size_t)column), *dash = strchr(header, '-');
+    bool quality = !strncmp(metric, "fcd", 3) || !strncmp(metric, "fid", 3);
     int other;
     if (dash) {
         snprintf(out, 16, "%.*s", (int)strcspn(dash + 1, "-"), dash + 1);
         return;
     }
-    const char *n = field(c, row, strncmp(metric, "fcd", 3) ? "n_trigger" : "n_clean", &other);
+    const char *n = field(c, row, quality ? "n_clean" : "n_trigger", &other);
     snprintf(out, 16, "%.15s", n ? n : "");
 }
 

@@ -199,13 +199,25 @@ static bd_status run_needed(bd_runner *r, const bool *needed, bool *failed) {
                    n_left_out);
 }
 
+/* What is found out early costs no day of training. */
+static bd_status check_weights(const bd_runner *r, const bool *needed) {
+    char path[1400];
+    for (int i = 0; i < r->dag->n_stages; i++) {
+        const bd_stage *s = &r->dag->stage[i];
+        if (needed[i] && s->kind == BD_KIND_moments && !bd_stage_done(r->runs, s))
+            BD_TRY(bd_stage_moments_ready(path, sizeof path, s));
+    }
+    return BD_OK;
+}
+
 bd_status bd_runner_run(bd_runner *r, int only) {
     size_t n = (size_t)r->dag->n_stages;
     bool *flags = calloc(2 * n + 1, sizeof *flags);
     BD_REQUIRE(flags, BD_E_MEMORY, "out of memory for %zu stages", n);
     for (int i = 0; i < r->dag->n_stages; i++) flags[i] = only < 0;
     if (only >= 0) mark_needed(flags, r, only);
-    bd_status st = run_needed(r, flags, flags + n);
+    bd_status st = check_weights(r, flags);
+    if (!st) st = run_needed(r, flags, flags + n);
     free(flags);
     return st;
 }

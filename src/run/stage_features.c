@@ -6,8 +6,7 @@
 #include "run/stages.h"
 #include "train/features.h"
 
-/* Images of a sample stage, or the first ones of a data set. */
-static bd_status load_images(bd_pixels *owned, bd_image_view *view, bd_stage_run *x) {
+bd_status bd_stage_images(bd_pixels *owned, bd_image_view *view, bd_stage_run *x) {
     const bd_stage *from = &x->runner->dag->stage[bd_stage_input(x->stage, "images")];
     if (from->kind == BD_KIND_sample) {
         char path[1200];
@@ -47,7 +46,7 @@ static bd_status compute(bd_stage_run *x, const bd_image_view *v, float *feature
 bd_status bd_stage_run_features(bd_stage_run *x) {
     bd_pixels owned = {0};
     bd_image_view view = {0};
-    bd_status st = load_images(&owned, &view, x);
+    bd_status st = bd_stage_images(&owned, &view, x);
     float *features =
         st ? NULL : malloc((size_t)view.n * BD_CLASSIFIER_FEATURES * sizeof *features);
     if (!st && !features)

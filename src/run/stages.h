@@ -36,6 +36,14 @@ BD_MUST_CHECK bd_status bd_stage_in_file(char *out, size_t size, const bd_stage_
  *   errors   BD_E_FORMAT: not the bytes that the data stage saw */
 BD_MUST_CHECK bd_status bd_stage_data(const bd_dataset **out, bd_stage_run *x, const char *role);
 
+/* bd_stage_images -- images of the input "images": of a sample stage, or the first metric.n_reference ones of a data
+ * set. They lie in *owned (caller frees with bd_pixels_clear) or with the data set. */
+BD_MUST_CHECK bd_status bd_stage_images(bd_pixels *owned, bd_image_view *view, bd_stage_run *x);
+
+/* bd_stage_moments_ready -- are the weights there that a stage of kind moments was planned with?
+ *   errors   BD_E_MISSING; BD_E_FORMAT: others */
+BD_MUST_CHECK bd_status bd_stage_moments_ready(char *path, size_t size, const bd_stage *s);
+
 /* bd_stage_model -- the model of the input with that role; caller frees with bd_model_clear. */
 BD_MUST_CHECK bd_status bd_stage_model(bd_model *out, const bd_stage_run *x, const char *role);
 
