@@ -33,7 +33,9 @@ bool bd_fid_published(const char *sha256) {
 }
 
 bd_status bd_fid_weights(char *path, size_t size, const char *given) {
-    return bd_weights_find(path, size, given, "inception", BD_FID_WEIGHTS);
+    static const bd_weights published = {
+        "inception", {"inception/" BD_FID_WEIGHTS, "weights/" BD_FID_WEIGHTS, NULL}};
+    return bd_weights_find(path, size, given, &published);
 }
 
 bd_status bd_fid_name(char *out, size_t size, int64_t n, int64_t n_reference, const char *sha256) {
