@@ -39,7 +39,7 @@ static const bd_lpips_spec *spec(void) {
 static void save_alexnet(void) {
     bd_params p;
     char names[10][32];
-    bd_st_tensor t[10 + EXTRA];
+    bd_st_tensor t[10 + EXTRA] = {{0}};
     ok(bd_lpips_params(&p));
     assert_int_equal(p.n, 10);
     for (int i = 0; i < p.n; i++) {

@@ -13,8 +13,8 @@
 #include "metric/weights.h"
 #include "nn/inception.h"
 
-/* One image a tile: larger ones were slower on a CPU (docs/speed.md). Rows are handed over by the chunk of so many
- * images a worker, which decides memory and how often progress is seen, and no bit. */
+/* One image a tile: larger ones are no quicker on a CPU (docs/speed.md). Rows are handed over by the chunk of so
+ * many images a worker, which decides memory and how often progress is seen, and no bit. */
 enum { PER_WORKER = 8, D = BD_INCEPTION_FEATURES };
 
 struct bd_fid {
