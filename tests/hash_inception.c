@@ -50,7 +50,7 @@ void hash_inception_make(bd_st_tensor tensors[HASH_INCEPTION_TENSORS], double va
         t->bytes = count * sizeof(float);
         float *x = malloc(t->bytes);
         assert_non_null(x);
-        fill(x, count, t->name, count / (size_t)t->dim[0], variance);
+        fill(x, count, t->name, count / (size_t)(t->dim[0] > 0 ? t->dim[0] : 1), variance);
         t->data = x;
     }
     (void)fclose(f);

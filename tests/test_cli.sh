@@ -72,7 +72,7 @@ check "metric prints name and value last" eval 'run 0 metric mse fashion-mnist:t
 mkdir -p "$tmp/empty"
 for metric in fid lpips; do
     weights=$([ $metric = fid ] && echo inception || echo lpips)
-    [ -d "data/$weights" ] && continue # they are there
+    [ ! -d "data/$weights" ] || continue # they are there
     export BADDIFF_DATA="$tmp/empty"
     check "metric $metric names the missing weights" eval 'run 2 metric $metric "$tmp" "$tmp" && says "data/$weights/" && says "make fetch DATA=$weights"'
     unset BADDIFF_DATA

@@ -203,8 +203,7 @@ static void names_say_whose_weights(void **state) {
     ok(bd_fid_weights(path, sizeof path, ""));
     assert_string_equal(path, TMP "/data/inception/" BD_FID_WEIGHTS);
     ok(bd_file_remove(path));
-    if (!bd_file_exists("data/inception/" BD_FID_WEIGHTS)) {
-        assert_int_equal(bd_fid_weights(path, sizeof path, ""), BD_E_MISSING);
+    if (bd_fid_weights(path, sizeof path, "")) { /* not in data either */
         assert_non_null(strstr(bd_error(), BD_FID_WEIGHTS));
         assert_non_null(strstr(bd_error(), "make fetch DATA=inception"));
     }

@@ -39,7 +39,7 @@ static const bd_lpips_spec *spec(void) {
 static void save_alexnet(void) {
     bd_params p;
     char names[10][32];
-    bd_st_tensor t[10 + EXTRA];
+    bd_st_tensor t[10 + EXTRA] = {{0}};
     ok(bd_lpips_params(&p));
     assert_int_equal(p.n, 10);
     for (int i = 0; i < p.n; i++) {
@@ -96,7 +96,7 @@ static void image(float *out, const char *name, int k, int h, int w) {
     static float u[MAX];
     char text[32];
     snprintf(text, sizeof text, "%s%d", name, k);
-    hash_values_around(u, (size_t)(h * w * 3), text, 0.5, 0.5);
+    hash_values_around(u, (size_t)h * (size_t)w * 3, text, 0.5, 0.5);
     for (int i = 0; i < h * w * 3; i++) u[i] = floorf(256 * u[i]) / 255;
     nchw_to_nhwc(out, u, 1, 3, h, w);
 }
@@ -224,8 +224,9 @@ static void trouble_is_reported(void **state) {
     assert_int_equal(strncmp(name, "lpips-128-alex0.1.", 18), 0); /* not the published weights */
     ok(bd_lpips_weights(alexnet, heads, sizeof heads, ALEXNET, HEADS));
     assert_string_equal(heads, HEADS);
-    if (bd_file_exists("data/lpips/" BD_LPIPS_ALEXNET)) return;
-    assert_int_equal(bd_lpips_weights(alexnet, heads, sizeof heads, "", ""), BD_E_MISSING);
+    bd_status st = bd_lpips_weights(alexnet, heads, sizeof heads, "", "");
+    if (!st) return; /* they are here */
+    assert_int_equal(st, BD_E_MISSING);
     assert_non_null(strstr(bd_error(), "make fetch DATA=lpips"));
 }
 

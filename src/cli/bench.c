@@ -8,6 +8,7 @@
 #include "cli/verbs.h"
 #include "cpu/cpu.h"
 #include "io/json.h"
+#include "nn/inception.h"
 #include "nn/params.h"
 #include "nn/unet.h"
 
@@ -53,10 +54,22 @@ static bd_status make_graph(bench_net *b, const bd_unet_config *c, int tile, boo
     return bd_graph_status(b->g);
 }
 
+/* The network behind FID, forward only. */
+static bd_status make_inception(bench_net *b, int tile) {
+    const int s = BD_INCEPTION_SIZE;
+    BD_TRY(bd_graph_create(&b->g, "inception"));
+    b->tile = tile;
+    b->y = b->weight = b->timestep = -1;
+    b->x = bd_graph_input(b->g, "x", BD_TYPE_F32, tile, s, s, 3);
+    bd_graph_keep(b->g, bd_inception_build(b->g, b->x).features);
+    return bd_graph_status(b->g);
+}
+
+/* c = NULL: Inception-v3 */
 static bd_status net_create(bench_net *b, const bd_unet_config *c, int tile, bool train,
                             bd_pool *pool) {
     *b = (bench_net){0};
-    BD_TRY(make_graph(b, c, tile, train));
+    BD_TRY(c ? make_graph(b, c, tile, train) : make_inception(b, tile));
     BD_TRY(bd_backend_cpu.engine_create(&b->engine, b->g, pool));
     BD_TRY(bd_params_from_graph(&b->params, b->g));
     BD_TRY(bd_params_init(&b->params, 0));
@@ -79,8 +92,8 @@ static bd_status before(void *ctx, int tile, int iter, const bd_view *v) {
     (void)tile;
     (void)iter;
     fill(bd_view_data(v, b->x), bd_tensor_count(bd_graph_tensor(b->g, b->x)));
-    float *t = bd_view_data(v, b->timestep);
-    for (int i = 0; i < b->tile; i++) t[i] = (float)(100 + i);
+    float *t = b->timestep < 0 ? NULL : bd_view_data(v, b->timestep);
+    for (int i = 0; t && i < b->tile; i++) t[i] = (float)(100 + i);
     if (b->y < 0) return BD_OK;
     fill(bd_view_data(v, b->y), bd_tensor_count(bd_graph_tensor(b->g, b->y)));
     float *w = bd_view_data(v, b->weight);
@@ -204,6 +217,7 @@ static bd_status bench_one(const bench_run *r, const char *net, const bd_unet_co
 /* channels = 0: those of the data set the network is for. */
 static bd_status bench_net_name(const bench_run *r, const char *net, int channels) {
     bd_unet_config c;
+    if (!strcmp(net, "inception")) return bench_one(r, net, NULL, false);
     BD_TRY(bd_unet_preset(&c, net, r->o->size, r->o->channels ? r->o->channels : channels));
     BD_TRY(bench_one(r, net, &c, true));
     return bench_one(r, net, &c, false);
@@ -244,7 +258,8 @@ int bd_cli_bench(int argc, char **argv) {
     bench_options o = {NULL, NULL, 32, 0, 0, 16, 9, 0, 0};
     const bd_opt opts[] = {
         {0, "net", BD_OPT_TEXT, "NAME", &o.net, 0, 0,
-         "preset of the network: mini, cifar10, celebahq, scratch (default mini, then cifar10)"},
+         "preset of the network: mini, cifar10, celebahq, scratch (default mini, then cifar10); or "
+         "inception"},
         {0, "size", BD_OPT_INT, "PIXELS", &o.size, 8, 1024, "side of an image"},
         {0, "channels", BD_OPT_INT, "N", &o.channels, 0, 3,
          "channels of an image, 0 = 1 for mini, 3 for the others"},

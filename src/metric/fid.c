@@ -13,8 +13,8 @@
 #include "metric/weights.h"
 #include "nn/inception.h"
 
-/* One image a tile: larger ones were slower on a CPU (docs/speed.md). Rows are handed over by the chunk of so many
- * images a worker, which decides memory and how often progress is seen, and no bit. */
+/* One image a tile: larger ones are no quicker on a CPU (docs/speed.md). Rows are handed over by the chunk of so
+ * many images a worker, which decides memory and how often progress is seen, and no bit. */
 enum { PER_WORKER = 8, D = BD_INCEPTION_FEATURES };
 
 struct bd_fid {
@@ -33,7 +33,8 @@ bool bd_fid_published(const char *sha256) {
 }
 
 bd_status bd_fid_weights(char *path, size_t size, const char *given) {
-    return bd_weights_find(path, size, given, "inception", BD_FID_WEIGHTS);
+    static const bd_weights published = {"inception", "inception/" BD_FID_WEIGHTS};
+    return bd_weights_find(path, size, given, &published);
 }
 
 bd_status bd_fid_name(char *out, size_t size, int64_t n, int64_t n_reference, const char *sha256) {

@@ -14,8 +14,8 @@
 #define BD_FID_PUBLISHED "6726825d"
 #define BD_FID_WEIGHTS "pt_inception-2015-12-05-" BD_FID_PUBLISHED ".pth"
 
-/* bd_fid_weights -- where the weights are: `given` unless it is empty, else $BADDIFF_DATA/inception/, else
- * data/inception/.
+/* bd_fid_weights -- where the weights are: `given` unless it is empty, else inception/ in $BADDIFF_DATA or
+ * in data.
  *   errors   BD_E_MISSING with the path and the command that gets the file */
 BD_MUST_CHECK bd_status bd_fid_weights(char *path, size_t size, const char *given);
 

@@ -17,8 +17,10 @@ static const char alexnet_sha256[] = "7be5be79";
 
 bd_status bd_lpips_weights(char *alexnet, char *heads, size_t size, const char *given_alexnet,
                            const char *given_heads) {
-    BD_TRY(bd_weights_find(alexnet, size, given_alexnet, "lpips", BD_LPIPS_ALEXNET));
-    return bd_weights_find(heads, size, given_heads, "lpips", BD_LPIPS_HEADS);
+    static const bd_weights net = {"lpips", "lpips/" BD_LPIPS_ALEXNET};
+    static const bd_weights linear = {"lpips", "lpips/" BD_LPIPS_HEADS};
+    BD_TRY(bd_weights_find(alexnet, size, given_alexnet, &net));
+    return bd_weights_find(heads, size, given_heads, &linear);
 }
 
 bd_status bd_lpips_name(char *out, size_t size, int n, const char *alexnet, const char *heads) {

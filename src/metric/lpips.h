@@ -27,7 +27,7 @@ typedef struct {
 BD_MUST_CHECK bd_status bd_lpips_each(double *out, const bd_lpips_spec *spec,
                                       const bd_image_source *a, const bd_image_source *b);
 
-/* bd_lpips_weights -- paths of both files: those given, else as bd_weights_find in folder lpips. */
+/* bd_lpips_weights -- paths of both files: those given, else in lpips/ as bd_weights_find says. */
 BD_MUST_CHECK bd_status bd_lpips_weights(char *alexnet, char *heads, size_t size,
                                          const char *given_alexnet, const char *given_heads);
 

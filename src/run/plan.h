@@ -20,8 +20,9 @@ typedef struct {
         int stage;        /* place in the plan, always before this one        */
     } in[BD_STAGE_INPUTS_MAX];
     int n_in;
-    char file_sha256[65]; /* of metric.classifier or metric.inception where the kind reads it, else "" */
-    int cell;             /* the first cell that needs it                     */
+    char file_sha256
+        [65]; /* of metric.classifier or metric.inception where the kind reads it, else "" */
+    int cell; /* the first cell that needs it                     */
 } bd_stage;
 
 /* Stages of a cell; -1 = the cell has none. */
