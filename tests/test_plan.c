@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "cpu/cpu.h"
+#include "metric/fid.h"
 #include "run/cost.h"
 #include "run/plan.h"
 #include "run/settings.h"
@@ -321,6 +322,44 @@ static void costs(void **state) {
     done(p);
 }
 
+/* metric.fid adds the statistics of each set of clean samples and of one reference, and a distance a model; nothing
+ * else changes. Weights that are not there are planned with as the published ones; others must be there. */
+static void fid_adds_stages_and_changes_none(void **state) {
+    (void)state;
+#define RATES "[sweep]\nattack.poison_rate = 0.1, 0.2\n"
+    assert_int_equal(bd_file_mkdirs(DIR "/empty"), BD_OK);
+    assert_int_equal(setenv("BADDIFF_DATA", DIR "/empty", 1), 0);
+    char path[512];
+    bool here = !bd_fid_weights(path, sizeof path, "");
+    planned *p = plan(RATES), *q = plan("[metric]\nfid = on\nn_reference = 100\n" RATES);
+    assert_int_equal(count(&p->dag, BD_KIND_moments) + count(&p->dag, BD_KIND_fid), 0);
+    /* two poisoned models, one at rate 0, the pretrained one; the reference */
+    assert_int_equal(count(&q->dag, BD_KIND_moments), 4 + 1);
+    assert_int_equal(count(&q->dag, BD_KIND_fid), 4);
+    int same = 0;
+    for (int i = 0; i < p->dag.n_stages; i++) same += has(&q->dag, p->dag.stage[i].id);
+    int features = count(&p->dag, BD_KIND_features), fcd = count(&p->dag, BD_KIND_fcd);
+    assert_int_equal(fcd, 4);
+    assert_int_equal(same, p->dag.n_stages - 1 - fcd); /* fcd's reference is of 100 images too */
+    assert_true(features > 1);
+    const bd_stage *fid = &q->dag.stage[q->dag.cell[0].slot[BD_SLOT_FID]];
+    const bd_stage *moments = &q->dag.stage[bd_stage_input(fid, "images")];
+    if (!here) assert_string_equal(moments->file_sha256, BD_FID_PUBLISHED);
+    done(p);
+    done(q);
+
+    static const char other[] = "[metric]\nfid = on\ninception = " DIR "/nowhere.pth\n";
+    bd_recipe_file file;
+    bd_dag dag = {0};
+    assert_int_equal(bd_file_write(DIR "/r.ini", other, strlen(other)), BD_OK);
+    assert_int_equal(bd_recipe_load(&file, DIR "/r.ini", NULL, false, NULL, 0), BD_OK);
+    assert_int_equal(bd_dag_add(&dag, &file), BD_E_MISSING);
+    assert_non_null(strstr(bd_error(), "nowhere.pth"));
+    bd_dag_clear(&dag);
+    bd_recipe_file_clear(&file);
+    assert_int_equal(unsetenv("BADDIFF_DATA"), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cells_share_what_they_have_in_common),
@@ -336,6 +375,7 @@ int main(void) {
         cmocka_unit_test(pinned_ids),
         cmocka_unit_test(stages_are_found_by_name),
         cmocka_unit_test(a_missing_classifier_is_said_at_once),
-        cmocka_unit_test(costs)};
+        cmocka_unit_test(costs),
+        cmocka_unit_test(fid_adds_stages_and_changes_none)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
