@@ -6,8 +6,9 @@
 
 #include "base/file.h"
 #include "data/dataset.h"
-#include "io/png.h"
+#include "io/image.h"
 #include "io/safetensors.h"
+#include "metric/source.h"
 
 static int ends_with(const char *text, const char *end) {
     size_t n = strlen(text), k = strlen(end);
@@ -20,49 +21,42 @@ static bd_status set_u8(bd_cli_images *out, int n, int h, int w, int c, uint8_t 
     return BD_OK;
 }
 
-/* --- PNG --- */
+/* --- pictures --- */
 
-static bd_status load_png(bd_cli_images *out, const char *path) {
+static bd_status load_picture(bd_cli_images *out, const char *path) {
     bd_image img;
-    BD_TRY(bd_png_load(&img, path, 0));
+    BD_TRY(bd_image_load(&img, path, 0));
     return set_u8(out, 1, img.h, img.w, img.c, img.pixels);
 }
 
-static bd_status load_files(bd_cli_images *out, const char *dir, char **names, size_t n) {
-    char path[4096];
-    size_t size = 0, k = 0;
-    for (size_t i = 0; i < n; i++) {
-        bd_image img;
-        if (!strcmp(names[i], "grid.png")) continue;
-        BD_TRY(bd_path_join(path, sizeof path, dir, names[i]));
-        BD_TRY(bd_png_load(&img, path, 0));
-        if (!k) {
-            size = (size_t)img.h * (size_t)img.w * (size_t)img.c;
-            out->owned = malloc(size * n);
-            out->set = (bd_image_set){.h = img.h, .w = img.w, .c = img.c, .u8 = out->owned};
-        }
-        bd_status st = BD_OK;
-        if (!out->owned)
-            st = bd_fail(BD_E_MEMORY, "out of memory for the images of %s", dir);
-        else if (img.h != out->set.h || img.w != out->set.w || img.c != out->set.c)
-            st = bd_fail(BD_E_SHAPE, "%s is %dx%dx%d, the images before it %dx%dx%d", path, img.h,
-                         img.w, img.c, out->set.h, out->set.w, out->set.c);
-        else
-            memcpy((uint8_t *)out->owned + k++ * size, img.pixels, size);
-        bd_image_clear(&img);
-        BD_TRY(st);
+/* One more image of a folder; the first gives the size. */
+static bd_status add_picture(bd_cli_images *out, const bd_image_set *one, const char *dir, int n) {
+    bd_image_set *set = &out->set;
+    size_t size = bd_image_size(one);
+    if (!out->owned) {
+        out->owned = malloc(size * (size_t)n);
+        BD_REQUIRE(out->owned, BD_E_MEMORY, "out of memory for the images of %s", dir);
+        *set = (bd_image_set){.h = one->h, .w = one->w, .c = one->c, .u8 = out->owned};
     }
-    BD_REQUIRE(k > 0 && k < 100000000, BD_E_MISSING, "%s: no PNG images in it", dir);
-    out->set.n = (int)k;
+    BD_REQUIRE(one->h == set->h && one->w == set->w && one->c == set->c, BD_E_SHAPE,
+               "%s: image %d is %dx%dx%d, those before it %dx%dx%d", dir, set->n + 1, one->h,
+               one->w, one->c, set->h, set->w, set->c);
+    memcpy((uint8_t *)out->owned + (size_t)set->n++ * size, one->u8, size);
     return BD_OK;
 }
 
 static bd_status load_folder(bd_cli_images *out, const char *dir) {
-    char **names;
-    size_t n;
-    BD_TRY(bd_file_list(&names, &n, dir, ".png"));
-    bd_status st = load_files(out, dir, names, n);
-    bd_file_list_free(names, n);
+    bd_image_source s;
+    BD_TRY(bd_image_folder_open(&s, dir));
+    bd_status st = BD_OK;
+    for (int i = 0; i < s.n && !st; i++) {
+        bd_image_set one;
+        void *owned = NULL;
+        st = s.get(&one, &owned, s.ctx, i);
+        if (!st) st = add_picture(out, &one, dir, s.n);
+        free(owned);
+    }
+    bd_image_source_close(&s);
     return st;
 }
 
@@ -144,7 +138,7 @@ static bd_status load_dataset(bd_cli_images *out, const char *name) {
     bd_status st = bd_dataset_load(&d, &spec);
     if (st == BD_E_ARG)
         return bd_error_prefix(
-            st, "'%s' is no folder, .png or .safetensors file that is there, and as a data set",
+            st, "'%s' is no folder, picture or .safetensors file that is there, and as a data set",
             name);
     if (st) return st;
     st = set_u8(out, d.n, d.h, d.w, d.c, d.images);
@@ -154,7 +148,7 @@ static bd_status load_dataset(bd_cli_images *out, const char *name) {
 }
 
 bool bd_cli_images_is_dataset(const char *name) {
-    return !bd_file_is_dir(name) && !ends_with(name, ".png") && !ends_with(name, ".safetensors");
+    return !bd_file_is_dir(name) && !bd_image_file(name) && !ends_with(name, ".safetensors");
 }
 
 bd_status bd_cli_images_load(bd_cli_images *out, const char *name) {
@@ -162,8 +156,8 @@ bd_status bd_cli_images_load(bd_cli_images *out, const char *name) {
     bd_status st;
     if (bd_file_is_dir(name))
         st = load_folder(out, name);
-    else if (ends_with(name, ".png"))
-        st = load_png(out, name);
+    else if (bd_image_file(name))
+        st = load_picture(out, name);
     else if (ends_with(name, ".safetensors"))
         st = load_safetensors(out, name);
     else

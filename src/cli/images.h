@@ -13,8 +13,8 @@ typedef struct {
 } bd_cli_images;
 
 /* bd_cli_images_load -- one of
- *   DIR               its *.png in the order of their names, grid.png left out
- *   FILE.png          one image
+ *   DIR               its PNG and JPEG files in the order of their names, grid.png left out
+ *   FILE.png, .jpg    one image
  *   FILE.safetensors  its first tensor of rank 3 or 4: U8 or F32 [N,H,W,C] / [H,W,C] when the last
  *                     dimension is 1 or 3, else [N,C,H,W]; F32 lies in [0,1]
  *   NAME[:SPLIT]      a data set, split test unless said

@@ -148,14 +148,12 @@ int bd_cli_metric(int argc, char **argv) {
          "worker threads; 0 = all processors"}};
     const bd_cmd cmd = {
         "metric mse|ssim|fcd|fid|lpips A B [options]",
-        "Compares two sets of images. A and B: a folder of PNGs, a .png or .safetensors file, or a "
-        "data\n"
-        "set as fashion-mnist:train. mse, ssim and lpips compare pair by pair, B may be one image; "
-        "fcd and\n"
-        "fid compare the sets, B is the reference. Prints \"name value\"; the name says what was "
-        "measured,\n"
-        "the counts included (docs/metrics.md). Weights that are missing: make fetch "
-        "DATA=inception, DATA=lpips.",
+        "Compares two sets of images. A and B: a folder of PNG or JPEG files, a picture, a\n"
+        ".safetensors file, or a data set as fashion-mnist:train. mse, ssim and lpips compare "
+        "pair\n"
+        "by pair, B may be one image; fcd and fid compare the sets, B is the reference. Prints\n"
+        "\"name value\"; the name says what was measured, the counts included (docs/metrics.md).\n"
+        "Weights that are missing: make fetch DATA=inception, DATA=lpips.",
         opts,
         sizeof opts / sizeof opts[0],
         3,

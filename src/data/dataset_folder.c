@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/file.h"
 #include "data/dataset_format.h"
@@ -42,20 +41,6 @@ static bd_status listing_add(listing *l, const char *dir, const char *name, int3
     return BD_OK;
 }
 
-/* Is the name that of a picture we read (1), of one we do not (-1), or of something else (0)? */
-static int picture(const char *name) {
-    static const char *const ours[] = {".png", ".jpg", ".jpeg"};
-    static const char *const others[] = {".bmp", ".gif",  ".webp", ".tif", ".tiff", ".ppm",
-                                         ".pgm", ".avif", ".heic", ".jp2", ".jxl"};
-    const char *dot = strrchr(name, '.');
-    if (!dot) return 0;
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (strcasecmp(dot, ours[i]) == 0) return 1;
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (strcasecmp(dot, others[i]) == 0) return -1;
-    return 0;
-}
-
 /* Pictures directly in dir; folders: how many sub-folders it has. */
 static bd_status list_flat(listing *l, size_t *folders, const char *dir, int32_t label) {
     char **names, path[BD_DATASET_PATH];
@@ -64,7 +49,7 @@ static bd_status list_flat(listing *l, size_t *folders, const char *dir, int32_t
     BD_TRY(bd_file_list(&names, &n, dir, ""));
     bd_status st = BD_OK;
     for (size_t i = 0; i < n && !st; i++) {
-        int what = picture(names[i]);
+        int what = bd_image_file(names[i]);
         if (what > 0)
             st = listing_add(l, dir, names[i], label);
         else if (what < 0)

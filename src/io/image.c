@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/file.h"
 #include "io/jpeg.h"
@@ -21,6 +22,19 @@ bd_status bd_image_load(bd_image *out, const char *path, int want_c) {
     if (memcmp(head, png_magic, sizeof png_magic) == 0) return bd_png_load(out, path, want_c);
     if (memcmp(head, jpeg_magic, sizeof jpeg_magic) == 0) return bd_jpeg_load(out, path, want_c);
     return bd_fail(BD_E_FORMAT, "%s: offset 0: neither a PNG nor a JPEG file", path);
+}
+
+int bd_image_file(const char *name) {
+    static const char *const ours[] = {".png", ".jpg", ".jpeg"};
+    static const char *const others[] = {".bmp", ".gif",  ".webp", ".tif", ".tiff", ".ppm",
+                                         ".pgm", ".avif", ".heic", ".jp2", ".jxl"};
+    const char *dot = strrchr(name, '.');
+    if (!dot) return 0;
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (strcasecmp(dot, ours[i]) == 0) return 1;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcasecmp(dot, others[i]) == 0) return -1;
+    return 0;
 }
 
 void bd_image_clear(bd_image *img) {

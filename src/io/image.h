@@ -19,6 +19,10 @@ typedef struct {
 BD_MUST_CHECK bd_status bd_image_load(bd_image *out, const char *path, int want_c);
 void bd_image_clear(bd_image *img);
 
+/* bd_image_file -- is a file of this name a picture? 1: a PNG or JPEG, by its suffix in any case; -1: of a format that is
+ * not read; 0: something else. */
+int bd_image_file(const char *name);
+
 /* bd_grey -- RGB to grey with the integer weights of Pillow's convert("L"):
  *     L = (19595 R + 38470 G + 7471 B + 32768) >> 16
  *   shapes   grey [n], rgb [n][3]; grey may be rgb: a grey pixel never overtakes the colour pixel it is made of

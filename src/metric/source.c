@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "base/sha256.h"
-#include "io/png.h"
+#include "io/image.h"
 
 static bd_status get_in_memory(bd_image_set *one, void **owned, void *ctx, int i) {
     const bd_image_set *s = ctx;
@@ -43,23 +43,26 @@ static bd_status get_file(bd_image_set *one, void **owned, void *ctx, int i) {
     bd_image image;
     *owned = NULL;
     BD_TRY(bd_path_join(path, sizeof path, f->dir, f->names[i]));
-    BD_TRY(bd_png_load(&image, path, 0));
+    BD_TRY(bd_image_load(&image, path, 0));
     *one = (bd_image_set){.n = 1, .h = image.h, .w = image.w, .c = image.c, .u8 = image.pixels};
     *owned = image.pixels;
     return BD_OK;
 }
 
-/* The sheet that `baddiff sample` puts beside its images is none of them: last, where it is not counted. */
-static void move_grid_last(folder *f, int *n) {
-    *n = (int)f->n;
+/* Pictures first, in their order; the sheet that `baddiff sample` puts beside its images is none of them. */
+static bd_status keep_pictures(folder *f, int *n) {
+    *n = 0;
     for (size_t i = 0; i < f->n; i++) {
-        if (strcmp(f->names[i], "grid.png") != 0) continue;
-        char *grid = f->names[i];
-        memmove(f->names + i, f->names + i + 1, (f->n - i - 1) * sizeof *f->names);
-        f->names[f->n - 1] = grid;
-        --*n;
-        return;
+        char *name = f->names[i];
+        int kind = bd_image_file(name);
+        BD_REQUIRE(kind >= 0, BD_E_FORMAT,
+                   "%s/%s: only PNG and JPEG are read: convert it or move it away", f->dir, name);
+        if (kind == 0 || strcmp(name, "grid.png") == 0) continue;
+        f->names[i] = f->names[*n]; /* what is left out moves behind */
+        f->names[(*n)++] = name;
     }
+    BD_REQUIRE(*n > 0, BD_E_MISSING, "%s: no PNG or JPEG images in it", f->dir);
+    return BD_OK;
 }
 
 bd_status bd_image_folder_open(bd_image_source *out, const char *dir) {
@@ -67,16 +70,17 @@ bd_status bd_image_folder_open(bd_image_source *out, const char *dir) {
     folder *f = calloc(1, sizeof *f + strlen(dir) + 1);
     BD_REQUIRE(f, BD_E_MEMORY, "%s: out of memory", dir);
     strcpy(f->dir, dir);
-    bd_status st = bd_file_list(&f->names, &f->n, dir, ".png");
+    bd_status st = bd_file_list(&f->names, &f->n, dir, "");
     if (st) {
         free(f);
         return st;
     }
     bd_image_source s = {.get = get_file, .ctx = f, .close = close_folder};
-    if (f->n < 100000000) move_grid_last(f, &s.n);
-    if (s.n < 1) {
+    st = f->n < 100000000 ? keep_pictures(f, &s.n)
+                          : bd_fail(BD_E_ARG, "%s: %zu files are too many", dir, f->n);
+    if (st) {
         close_folder(f);
-        return bd_fail(BD_E_MISSING, "%s: no PNG images in it", dir);
+        return st;
     }
     *out = s;
     return BD_OK;

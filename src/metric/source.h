@@ -15,9 +15,10 @@ typedef struct {
 /* bd_image_source_of -- a set in memory; borrows s until the end of the source. */
 bd_image_source bd_image_source_of(const bd_image_set *s);
 
-/* bd_image_folder_open -- the *.png of a folder in the order of their names, without grid.png; a file is read when
+/* bd_image_folder_open -- the PNG and JPEG files of a folder in the order of their names, without grid.png; a file is read when
  * it is asked for. Images may differ in size.
- *   errors   BD_E_MISSING: no such folder, or no image in it; get: those of bd_png_load
+ *   errors   BD_E_MISSING: no such folder, or no image in it; BD_E_FORMAT: a picture
+ *            of another format; get: those of bd_image_load
  *   memory   holds the names; close with bd_image_source_close
  *   tested   tests/test_fid.c */
 BD_MUST_CHECK bd_status bd_image_folder_open(bd_image_source *out, const char *dir);
