@@ -8,10 +8,12 @@ function model(i) {
     if (row[i, "poison_rate"] + 0 == 0) return (row[i, "from"] == "scratch" ? "from scratch, " : "") "rate 0"
     return (row[i, "from"] == "scratch" ? "from scratch, " : "") "rate " row[i, "poison_rate"]
 }
+# A sampler without its clipping, which has a word of its own.
+function sampler(i, s) { s = row[i, "sampler"]; sub(/-clip_[a-z0-9]+$/, "", s); return s }
 FILENAME == "plots/labels.tsv" { label[$1, $2] = $3; next }
 /^# / { meta[substr($1, 3)] = $2; next }
 !columns { columns = split($0, name); next }
-{ n++; for (i = 1; i <= columns; i++) row[n, name[i]] = $i }
+{ n++; for (i = 1; i <= columns; i++) row[n, name[i]] = $i; row[n, "way"] = sampler(n) }
 END {
     gallery = 1
     for (i = 1; i <= n; i++) if (row[i, "n_trigger"] != "?") gallery = 0
@@ -25,7 +27,9 @@ END {
         if (!gallery && varies("target")) text = text ", " row[i, "target"]
         if (!gallery && varies("clip") && row[i, "clip"] != "none") text = text ", " known("clip", row[i, "clip"])
         if (!gallery && varies("prior")) text = known("prior", row[i, "prior"])
-        if (row[i, "hit"] != "?") text = text "\n" sprintf("h = %.3g", row[i, "hit"])
+        hits = row[i, "hit"] != "?" ? sprintf("h = %.3g", row[i, "hit"]) : ""
+        if (!gallery && varies("way")) { hits = text (hits == "" ? "" : ", " hits); text = plain(row[i, "way"]) }
+        if (hits != "") text = text "\n" hits
         rows++
         print "row_" rows " = " quote(text)
     }

@@ -8,8 +8,10 @@ w = left + sheet_w + margin > 480 ? left + sheet_w + margin : 480; h = head + sh
 set terminal pngcairo enhanced font "DejaVu Sans,13" size w,h background rgb "white"
 set output out
 ink = "#333333"; soft = "#666666"
-px(x) = (x + 0.0) / w
-py(y) = 1 - (y + 0.0) / h
+# A picture's pixels must lie on those of the canvas, or cairo blends them; the canvas counts in twentieths, from 0. The
+# style "pixels" would blend a quarter of white into everything.
+px(x) = 20.0 * x / (20 * w - 1)
+py(y) = 20.0 * (h - y) / (20 * h - 1)
 unset key
 unset border
 unset tics
@@ -31,4 +33,4 @@ do for [i = 1:columns] {
     set label 4 + rows + i value(sprintf("column_%d", i)) at screen px(left + 10 + field * (i + 0.48)), py(head - 14) center \
         font "DejaVu Sans,11" textcolor rgb soft
 }
-plot sheet binary filetype=png with rgbimage pixels
+plot sheet binary filetype=png with rgbimage
