@@ -385,11 +385,11 @@ static bd_status add_moments(int *place, bd_dag *d, const bd_recipe *r, int imag
 }
 
 static bd_status add_fid(int *place, bd_dag *d, const bd_recipe *r, int clean) {
-    int train, samples, reference;
+    int real, samples, reference;
     bd_stage s = {.kind = BD_KIND_fid};
-    BD_TRY(add_data(&train, d, r, r->data_split, r->data_limit));
+    BD_TRY(add_data(&real, d, r, r->metric_fid_split, 0));
     BD_TRY(add_moments(&samples, d, r, clean, 0));
-    BD_TRY(add_moments(&reference, d, r, train, r->metric_n_reference));
+    BD_TRY(add_moments(&reference, d, r, real, r->metric_n_reference));
     bd_stage_canonical(&s.recipe, s.kind, r);
     input(&s, "images", samples);
     input(&s, "reference", reference);
