@@ -61,6 +61,11 @@ a_bad_picture_in_a_folder_is_named() {
     refuses 2 "$pictures/cut.jpg" "replace the file" run tests/small.ini --runs "$dir/r-cut" -q -s $set$pictures || return 1
     # shellcheck disable=SC2086
     refuses 2 "$dir/none" "no PNG or JPEG files" run tests/small.ini --runs "$dir/r-cut" -q -s $set$dir/none || return 1
+    mkdir -p "$dir"/classes/train/{cat,dog} "$dir"/classes/test/{cat,horse}
+    local class
+    for class in "$dir"/classes/*/*; do cp tests/golden/jpeg/full.jpg "$class/"; done
+    # shellcheck disable=SC2086
+    refuses 2 "$dir/classes" "the same classes" run tests/small.ini --runs "$dir/r-cut" -q -s data.split=train+test -s $set$dir/classes || return 1
     refuses 2 "data.folder" "is not set" run tests/small.ini --runs "$dir/r-cut" -q -s data.set=folder || return 1
     refuses 2 celebahq "30000" run tests/small.ini --runs "$dir/r-cut" -q -s data.set=celebahq -s data.folder="$pictures"
 }

@@ -117,7 +117,47 @@ another_schedule_is_taken_when_the_recipe_says_so() {
     run cosine cosine && grep -q squaredcos_cap_v2 "$dir"/cosine/finetune-*/model-BACKDOORED/scheduler/scheduler_config.json
 }
 
+# Other weights in the same folder are another model: nothing of the first is taken for it.
+a_changed_folder_is_imported_anew() {
+    trained || return 1
+    recipe other.ini '[pretrain]' 'seed = 1' && run other other || return 1
+    cp -r "$dir"/here/pretrain-*/model "$dir/moving"
+    recipe moving.ini '[model]' "folder = $dir/moving"
+    run moving moving || return 1
+    cp "$dir"/other/pretrain-*/model/unet/* "$dir/moving/unet/"
+    run moving moving || return 1
+    bits finetune here >"$dir/a"
+    bits finetune other >>"$dir/a"
+    sort "$dir/a" >"$dir/want" && bits finetune moving >"$dir/b"
+    [ "$(wc -l <"$dir/b")" = 2 ] && cmp "$dir/want" "$dir/b"
+}
+
+a_manifest_of_a_table_is_a_recipe() {
+    printf 'attack.trigger,attack.target\nbox14,corner\nbox8,corner\n' >"$dir/cells.csv"
+    recipe table.ini
+    sed -i '/^base/a cells = cells.csv' "$dir/table.ini"
+    run table table || return 1
+    local manifest n=0
+    for manifest in "$dir"/table/*/manifest.ini; do
+        "$program" plan "$manifest" --runs "$dir/none" >"$dir/out" 2>"$dir/err" || { sed 's/^/# /' "$dir/err"; return 1; }
+        grep -q "^$(basename "$(dirname "$manifest")") " "$dir/out" || return 1
+        n=$((n + 1))
+    done
+    [ "$n" -ge 8 ]
+}
+
+a_broken_backdoored_folder_is_announced() {
+    trained || return 1
+    cp -r "$dir"/here/finetune-*/model-BACKDOORED "$dir/broken-BACKDOORED"
+    sed -i 's/"norm_num_groups": 2/"norm_num_groups": 4/' "$dir/broken-BACKDOORED/unet/config.json"
+    sed -i 's/"layers_per_block": 1/"layers_per_block": 2/' "$dir/broken-BACKDOORED/unet/config.json"
+    local code=0
+    "$program" inspect "$dir/broken-BACKDOORED" >"$dir/out" 2>"$dir/err" || code=$?
+    [ "$code" = 2 ] && grep -q '^BACKDOORED' "$dir/out"
+}
+
 tap every_expectation_of_the_releases_has_its_cell a_given_model_paints_what_it_painted_where_it_was_trained fine_tuning_from_a_folder_is_fine_tuning_from_the_model \
     results_say_that_it_was_given a_backdoored_start_is_refused another_network_or_schedule_is_refused \
     a_missing_folder_says_how_to_get_it settings_that_do_not_fit_are_refused \
-    another_schedule_is_taken_when_the_recipe_says_so
+    another_schedule_is_taken_when_the_recipe_says_so \
+    a_changed_folder_is_imported_anew a_manifest_of_a_table_is_a_recipe a_broken_backdoored_folder_is_announced

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -60,6 +61,28 @@ static void module_is_dropped_when_all_names_have_it(void **state) {
     bd_tensors_destroy(s);
 }
 
+/* A header of 640 bytes begins with the bytes of a pickle, one of 316 with a '<': neither is what it looks like. */
+static void a_header_length_may_look_like_another_format(void **state) {
+    (void)state;
+    static const char json[] = "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}";
+    static const size_t lengths[] = {640, 896, 316, 65536 + 640, 'P' + 256 * 'K'};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        size_t n = lengths[i];
+        unsigned char *file = malloc(8 + n + 4);
+        assert_non_null(file);
+        memset(file, ' ', 8 + n);
+        for (int k = 0; k < 8; k++) file[k] = (unsigned char)((uint64_t)n >> 8 * k);
+        memcpy(file + 8, json, sizeof json - 1);
+        memcpy(file + 8 + n, values, 4);
+        mutate_write(DIR_ "/header", file, 8 + n + 4);
+        free(file);
+        bd_tensors *s;
+        if (bd_tensors_load(&s, DIR_ "/header")) fail_msg("%zu: %s", n, bd_error());
+        assert_string_equal(bd_tensors_format(s), "safetensors");
+        bd_tensors_destroy(s);
+    }
+}
+
 /* Every bit pattern of a half against its definition: (1 or 0).fraction * 2^(exponent - 15). */
 static void every_half_is_its_value(void **state) {
     (void)state;
@@ -81,6 +104,7 @@ static void every_half_is_its_value(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_suffix_of_a_file_does_not_matter),
+        cmocka_unit_test(a_header_length_may_look_like_another_format),
         cmocka_unit_test(module_is_dropped_when_all_names_have_it),
         cmocka_unit_test(every_half_is_its_value),
     };

@@ -269,6 +269,28 @@ static void a_dict_of_very_many_entries_is_refused(void **state) {
     refused(legacy((const char *)t.bytes, t.n, "]", 1), "no tensors among the 1025 entries");
 }
 
+/* What a few bytes may ask for again and again must not cost more than the file. */
+static void repetition_is_bounded(void **state) {
+    (void)state;
+    text t = {.n = 0};
+    ADD(&t, "]q\x00(");
+    for (int i = 0; i < 500; i++) ADD(&t, "K\x01K\x01\x86");
+    ADD(&t, "eccollections\nOrderedDict\nq\x01](");
+    for (int i = 0; i < 30; i++) ADD(&t, "h\x01h\x00\x85R");
+    ADD(&t, "e");
+    refused(legacy((const char *)t.bytes, t.n, "]", 1), "again and again");
+    t.n = 0;
+    ADD(&t, "}U\xfa");
+    for (int i = 0; i < 250; i++) ADD(&t, "k");
+    ADD(&t, "}(U\x01x" V2(ONE) "U\x05"
+                               "epochK\x03us");
+    refused(legacy((const char *)t.bytes, t.n,
+                   "]U\x01"
+                   "7a",
+                   5),
+            "the key of its state dict has 250 bytes");
+}
+
 /* --- damage --- */
 
 static bd_status load(const char *path) {
@@ -354,6 +376,7 @@ int main(void) {
         cmocka_unit_test(files_of_old_versions_load),
         cmocka_unit_test(rules_of_tensors),
         cmocka_unit_test(rules_of_pickles),
+        cmocka_unit_test(repetition_is_bounded),
         cmocka_unit_test(two_dicts_of_tensors_are_no_choice),
         cmocka_unit_test(a_dict_of_very_many_entries_is_refused),
         cmocka_unit_test(what_came_instead_of_a_download),

@@ -18,7 +18,7 @@ typedef struct {
 } bench_options;
 
 /* What recipes take by themselves. */
-enum { TILE_TRAIN = 4, TILE_SAMPLE = 8 };
+enum { TILE_TRAIN = 4, TILE_SAMPLE = 8, TILE_FID = 1 };
 
 /* Where results go. */
 typedef struct {
@@ -202,7 +202,8 @@ static bd_status bench_one(const bench_run *r, const char *net, const bd_unet_co
                            bool train) {
     const bench_options *o = r->o;
     bench_net b;
-    int tile = o->tile ? o->tile : train ? TILE_TRAIN : TILE_SAMPLE;
+    int own = !c ? TILE_FID : train ? TILE_TRAIN : TILE_SAMPLE;
+    int tile = o->tile ? o->tile : own;
     int tiles = (o->batch + tile - 1) / tile;
     double *t = calloc((size_t)o->repeat, sizeof *t);
     BD_REQUIRE(t, BD_E_MEMORY, "bench: out of memory");
@@ -264,7 +265,8 @@ int bd_cli_bench(int argc, char **argv) {
         {0, "channels", BD_OPT_INT, "N", &o.channels, 0, 3,
          "channels of an image, 0 = 1 for mini, 3 for the others"},
         {0, "tile", BD_OPT_INT, "N", &o.tile, 0, 8,
-         "images a worker runs at once, 0 = as recipes do: 4 in training, 8 in sampling"},
+         "images a worker runs at once, 0 = as recipes do: 4 in training, 8 in sampling, 1 of "
+         "inception"},
         {'b', "batch", BD_OPT_INT, "N", &o.batch, 1, 4096, "images of one step"},
         {'r', "repeat", BD_OPT_INT, "N", &o.repeat, 1, 1000, "steps timed; the median counts"},
         {'t', "threads", BD_OPT_INT, "N", &o.threads, 0, 1024,

@@ -31,8 +31,16 @@ static void print_mark(const bd_model_mark *m) {
            rule);
 }
 
+/* Names and texts come from the file: nothing of them may end a line or steer a terminal. */
+static void print_text(const char *text, char end) {
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+        putchar(*c < 0x20 || *c == 0x7f ? '?' : *c);
+    putchar(end);
+}
+
 static void print_tensor(const bd_st_tensor *t) {
-    printf("%s\t%s\t", t->name, bd_dtype_name(t->dtype));
+    print_text(t->name, '\t');
+    printf("%s\t", bd_dtype_name(t->dtype));
     for (int i = 0; i < t->rank; i++) printf("%s%lld", i ? "x" : "", (long long)t->dim[i]);
     printf("%s\n", t->rank ? "" : "scalar");
 }
@@ -51,7 +59,9 @@ static void print_file(const bd_tensors *s) {
     for (size_t i = 0; i < bd_tensors_meta_count(s); i++) {
         const char *key, *value;
         bd_tensors_meta_at(s, i, &key, &value);
-        printf("metadata\t%s\t%s\n", key, value);
+        printf("metadata\t");
+        print_text(key, '\t');
+        print_text(value, '\n');
     }
     for (size_t i = 0; i < bd_tensors_count(s); i++) {
         const bd_st_tensor *t = bd_tensors_at(s, i);
@@ -59,7 +69,8 @@ static void print_file(const bd_tensors *s) {
         elements += t->bytes / bd_dtype_size(t->dtype);
         bytes += t->bytes;
         if (has_no_number(t)) {
-            printf("not finite\t%s\n", t->name);
+            printf("not finite\t");
+            print_text(t->name, '\n');
             bad++;
         }
     }
@@ -93,7 +104,11 @@ static void print_unet(const bd_unet_config *c) {
 static bd_status inspect_folder(const char *dir) {
     bd_model m;
     char path[PATH_BYTES];
-    BD_TRY(bd_model_load(&m, dir));
+    bool announced;
+    BD_TRY(bd_model_announced(&announced, dir));
+    bd_status st = bd_model_load(&m, dir);
+    if (st && announced) print_mark(&(bd_model_mark){.backdoored = true});
+    BD_TRY(st);
     const bd_model_mark mark = m.mark;
     print_mark(&mark);
     print_unet(&m.unet);

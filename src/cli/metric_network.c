@@ -17,14 +17,15 @@
 typedef struct {
     bd_cli_images memory;
     bd_image_source source;
-    char label[160]; /* data set, split, size and encoding */
+    char label[160]; /* data set, split, size and encoding; of a folder its name */
 } images;
 
 static bd_status open_images(images *out, const char *name) {
     *out = (images){0};
     if (bd_file_is_dir(name)) {
         const char *slash = strrchr(name, '/');
-        snprintf(out->label, sizeof out->label, "%.120s-png", slash && slash[1] ? slash + 1 : name);
+        snprintf(out->label, sizeof out->label, "%.120s-files",
+                 slash && slash[1] ? slash + 1 : name);
         return bd_image_folder_open(&out->source, name);
     }
     BD_TRY(bd_cli_images_load(&out->memory, name));

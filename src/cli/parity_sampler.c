@@ -71,20 +71,18 @@ static bd_status make_plan(sampler_case *c, bd_sampler_spec *spec, const bd_json
     BD_TRY(bd_json_get_array(&list, &n, doc, "timesteps"));
     bool free_choice = spec->spacing == BD_SPACING_OWN;
     int other = -1, first = -1;
-    bd_status last = BD_OK;
     const int asked = (int)spec->spacing, most = free_choice ? BD_SPACING_TRAILING : asked;
     for (int k = asked; k <= most; k++) {
         bd_sampler_spec candidate = *spec;
         candidate.spacing = (bd_spacing)k;
         bd_sampler_plan_clear(&c->plan);
         bd_status st = bd_sampler_plan_create(&c->plan, &candidate, &c->schedule);
-        if (st && k == asked) last = st;
+        if (k == asked) BD_TRY(st);
         if (st) continue;
         BD_TRY(first_other(&other, &c->plan, &list, n));
         if (other == -1) return BD_OK;
         if (k == asked) first = other;
     }
-    BD_TRY(last);
     BD_REQUIRE(first != -2, BD_E_FORMAT, "%s: %zu timesteps are not those of the sampler's %s",
                doc->file, n, free_choice ? "spacings" : bd_spacing_name(spec->spacing));
     return bd_fail(

@@ -121,10 +121,12 @@ static bd_status no_old_pictures(const char *dir) {
     char **names;
     size_t n;
     if (!bd_file_is_dir(dir)) return BD_OK;
-    BD_TRY(bd_file_list(&names, &n, dir, ".png"));
+    BD_TRY(bd_file_list(&names, &n, dir, ""));
+    size_t old = 0;
+    for (size_t i = 0; i < n; i++) old += bd_image_file(names[i]) != 0;
     bd_file_list_free(names, n);
-    BD_REQUIRE(n == 0, BD_E_ARG,
-               "--out %s holds %zu PNG files already: empty it or name a new folder", dir, n);
+    BD_REQUIRE(old == 0, BD_E_ARG,
+               "--out %s holds %zu pictures already: empty it or name a new folder", dir, old);
     return BD_OK;
 }
 

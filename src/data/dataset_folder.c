@@ -17,11 +17,13 @@ typedef struct {
     entry *at;
     size_t n, room;
     int classes;
+    char *class_names; /* one after the other, each with a '/' behind it; NULL: none */
 } listing;
 
 static void listing_clear(listing *l) {
     for (size_t i = 0; i < l->n; i++) free(l->at[i].path);
     free(l->at);
+    free(l->class_names);
     *l = (listing){0};
 }
 
@@ -73,6 +75,15 @@ static bd_status list_class(listing *l, const char *dir) {
     return BD_OK;
 }
 
+static bd_status add_class_name(listing *l, const char *name) {
+    size_t used = l->class_names ? strlen(l->class_names) : 0, n = strlen(name);
+    char *more = realloc(l->class_names, used + n + 2);
+    BD_REQUIRE(more, BD_E_MEMORY, "out of memory for the names of classes");
+    snprintf(more + used, n + 2, "%s/", name);
+    l->class_names = more;
+    return BD_OK;
+}
+
 static bd_status list_classes(listing *l, const char *dir) {
     char **names, path[BD_DATASET_PATH];
     size_t n;
@@ -81,6 +92,7 @@ static bd_status list_classes(listing *l, const char *dir) {
     for (size_t i = 0; i < n && !st; i++) {
         st = bd_path_join(path, sizeof path, dir, names[i]);
         if (!st && bd_file_is_dir(path)) st = list_class(l, path);
+        if (!st && bd_file_is_dir(path)) st = add_class_name(l, names[i]);
     }
     bd_file_list_free(names, n);
     return st;
@@ -118,7 +130,6 @@ static bd_status list_sorted(listing *l, const char *dir) {
 static bd_status list_all(listing *l, const char *dir, const bd_dataset_wanted *w) {
     static const char *const sub[2] = {"train", "test"};
     char base[BD_DATASET_PATH], path[BD_DATASET_PATH];
-    int classes[2] = {0, 0};
     BD_TRY(bd_dataset_base(base, dir, w->kind));
     BD_TRY(bd_path_join(path, sizeof path, base, sub[0]));
     if (w->kind->count[0] >= 0 || !bd_file_is_dir(path)) {
@@ -126,15 +137,21 @@ static bd_status list_all(listing *l, const char *dir, const bd_dataset_wanted *
                    w->kind->name, base);
         return list_sorted(l, base);
     }
-    for (int p = 0; p < 2; p++) {
+    char *first = NULL; /* names of the classes of train */
+    bd_status st = BD_OK;
+    for (int p = 0; p < 2 && !st; p++) {
         if (!w->part[p]) continue;
-        BD_TRY(bd_path_join(path, sizeof path, base, sub[p]));
-        BD_TRY(list_sorted(l, path));
-        classes[p] = l->classes;
+        st = bd_path_join(path, sizeof path, base, sub[p]);
+        if (!st) st = list_sorted(l, path);
+        if (!st && p && w->part[0] &&
+            strcmp(first ? first : "", l->class_names ? l->class_names : "") != 0)
+            st = bd_fail(BD_E_FORMAT, "%s: train and test do not have the same classes", base);
+        free(first);
+        first = l->class_names;
+        l->class_names = NULL;
     }
-    BD_REQUIRE(!w->part[0] || !w->part[1] || classes[0] == classes[1], BD_E_FORMAT,
-               "%s: %d classes in train, %d in test", base, classes[0], classes[1]);
-    return BD_OK;
+    free(first);
+    return st;
 }
 
 static bd_status count_check(const listing *l, const char *dir, const bd_dataset_kind *k) {

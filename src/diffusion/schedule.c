@@ -19,13 +19,19 @@ static bd_status allocate(bd_schedule *s, int T) {
 }
 
 /* The rest of the tables from beta. */
-static void complete(bd_schedule *s) {
+static bd_status complete(bd_schedule *s) {
     double product = 1;
     for (int t = 0; t < s->T; t++) {
         s->alpha[t] = 1 - s->beta[t];
         product *= s->alpha[t];
         s->abar[t] = product;
+        if (product >= 1e-200) continue;
+        bd_schedule_clear(s);
+        return bd_fail(BD_E_ARG,
+                       "schedule: nothing of the image is left at timestep %d; take smaller betas",
+                       t);
     }
+    return BD_OK;
 }
 
 static bd_status check_range(double beta_start, double beta_end) {
@@ -41,8 +47,7 @@ bd_status bd_schedule_linear(bd_schedule *s, int T, double beta_start, double be
     s->beta_start = beta_start;
     s->beta_end = beta_end;
     for (int t = 0; t < T; t++) s->beta[t] = beta_start + (beta_end - beta_start) * t / (T - 1);
-    complete(s);
-    return BD_OK;
+    return complete(s);
 }
 
 static bd_status scaled_linear(bd_schedule *s, int T, double beta_start, double beta_end) {
@@ -55,8 +60,7 @@ static bd_status scaled_linear(bd_schedule *s, int T, double beta_start, double 
         double root = first + (last - first) * t / (T - 1);
         s->beta[t] = root * root;
     }
-    complete(s);
-    return BD_OK;
+    return complete(s);
 }
 
 static double cosine_abar(double u) {
@@ -73,8 +77,7 @@ static bd_status squared_cosine(bd_schedule *s, int T, double beta_start, double
         s->beta[t] = fmin(1 - cosine_abar((t + 1.0) / T) / cosine_abar((double)t / T), cap);
     s->beta_start = s->beta[0];
     s->beta_end = s->beta[T - 1];
-    complete(s);
-    return BD_OK;
+    return complete(s);
 }
 
 static const struct {
@@ -106,8 +109,7 @@ bd_status bd_schedule_from_betas(bd_schedule *s, const double *beta, int T) {
     memcpy(s->beta, beta, (size_t)T * sizeof *beta);
     s->beta_start = beta[0];
     s->beta_end = beta[T - 1];
-    complete(s);
-    return BD_OK;
+    return complete(s);
 }
 
 bd_status bd_schedule_scaled(bd_schedule *s, int T) {

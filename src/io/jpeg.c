@@ -46,9 +46,10 @@ static void on_error(j_common_ptr jpeg) {
 }
 
 /* A level below 0 is a warning about damaged data, which libjpeg paints over with grey. Bytes between two markers
- * are the one kind that loses no pixel. */
+ * and an unknown revision of the file's header lose no pixel. */
 static void on_message(j_common_ptr jpeg, int level) {
-    if (level < 0 && jpeg->err->msg_code != JWRN_EXTRANEOUS_DATA) on_error(jpeg);
+    int code = jpeg->err->msg_code;
+    if (level < 0 && code != JWRN_EXTRANEOUS_DATA && code != JWRN_JFIF_MAJOR) on_error(jpeg);
 }
 
 /* A progressive file may ask for as many passes over the whole picture as it has scans. */

@@ -53,6 +53,10 @@ bd_status bd_pickle_new(uint32_t *node, bd_pickle *p, bd_pickle_kind k, size_t a
 }
 
 bd_status bd_pickle_append(bd_pickle *p, uint32_t container, uint32_t item) {
+    /* an item takes a byte of the pickle at least, but for those that a call copies from a list that is there */
+    if (p->n_cell >= 4 * p->used + 64)
+        return bd_pickle_fail(p, p->node[container].at,
+                              "the same items again and again: more than the file can mean");
     void *array = p->cell;
     bd_status st = grow(&array, &p->room_cell, p->n_cell, sizeof *p->cell, p);
     p->cell = array;

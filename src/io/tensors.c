@@ -141,13 +141,21 @@ static bd_status read_start(unsigned char start[SNIFF_BYTES], size_t *n, const c
     return st;
 }
 
+/* A header length below 4 GB, then the header. Asked first: the length may begin with the bytes of a pickle or '<'. */
+static bool is_safetensors(const unsigned char *start, size_t n) {
+    static const unsigned char high[4] = {0};
+    return n >= 9 && memcmp(start + 4, high, sizeof high) == 0 && start[8] == '{';
+}
+
 bd_status bd_tensors_load(bd_tensors **out, const char *path) {
     unsigned char start[SNIFF_BYTES];
     size_t n = 0;
     *out = NULL;
     BD_TRY(read_start(start, &n, path));
-    BD_TRY(check_no_page(start, n, path));
-    BD_TRY(bd_torch_is(start, n) ? bd_torch_load(out, path) : bd_safetensors_load(out, path));
+    bool safe = is_safetensors(start, n);
+    if (!safe) BD_TRY(check_no_page(start, n, path));
+    BD_TRY(!safe && bd_torch_is(start, n) ? bd_torch_load(out, path)
+                                          : bd_safetensors_load(out, path));
     drop_module(*out);
     return BD_OK;
 }

@@ -93,9 +93,9 @@ static bd_status read_entry(unsigned char **out, uint64_t *size, archive *a, con
     BD_REQUIRE(info.comp_method == ZIP_CM_STORE && info.size == info.comp_size, BD_E_FORMAT,
                "%s: %s is compressed, which torch.save never does; unzip and zip -0 it", a->path,
                name);
-    a->taken += info.size;
-    BD_REQUIRE(a->taken <= a->file_bytes, BD_E_FORMAT,
+    BD_REQUIRE(info.size <= a->file_bytes - a->taken, BD_E_FORMAT,
                "%s: %s: entries of more bytes than the file has", a->path, name);
+    a->taken += info.size;
     *out = malloc((size_t)info.size + 1);
     BD_REQUIRE(*out, BD_E_MEMORY, "%s: out of memory for %" PRIu64 " bytes", a->path, info.size);
     zip_file_t *f = zip_fopen_index(a->zip, (zip_uint64_t)i, 0);

@@ -36,6 +36,7 @@ static bool has_tensors(const bd_pickle *p, uint32_t dict) {
 /* The dict with the tensors, and under which key it was found (BD_PK_NIL: it is the root). */
 static bd_status find_dict(uint32_t *dict, uint32_t *under, const bd_pickle *p) {
     uint32_t key, value, found = 0;
+    size_t looked = 0; /* entries; the same large dict may be there many times */
     const bd_pickle_node *root = &p->node[p->root];
     *under = BD_PK_NIL;
     *dict = p->root;
@@ -46,7 +47,10 @@ static bd_status find_dict(uint32_t *dict, uint32_t *under, const bd_pickle *p) 
     BD_REQUIRE(root->items.count / 2 <= META_MAX, BD_E_FORMAT,
                "%s: no tensors among the %u entries of its dict", p->path, root->items.count / 2);
     for (cursor c = start(p, p->root); next(&key, &value, &c, p);) {
-        if (p->node[value].kind != BD_PK_DICT || !has_tensors(p, value)) continue;
+        if (p->node[value].kind != BD_PK_DICT) continue;
+        looked += p->node[value].items.count / 2;
+        BD_REQUIRE(looked <= p->n, BD_E_FORMAT, "%s: the same dict again and again", p->path);
+        if (!has_tensors(p, value)) continue;
         bool usual = bd_pickle_is(p, key, "state_dict");
         if (found && !usual) {
             found++;
@@ -64,6 +68,9 @@ static bd_status find_dict(uint32_t *dict, uint32_t *under, const bd_pickle *p) 
     BD_REQUIRE(p->node[*under].kind == BD_PK_TEXT, BD_E_FORMAT,
                "%s: the key of its state dict is %s", p->path,
                bd_pickle_kind_name(p->node[*under].kind));
+    /* it stands before the names of all entries that are no tensors */
+    BD_REQUIRE(p->node[*under].text.count < META_TEXT_MAX, BD_E_FORMAT,
+               "%s: the key of its state dict has %u bytes", p->path, p->node[*under].text.count);
     return BD_OK;
 }
 

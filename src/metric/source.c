@@ -57,7 +57,7 @@ static bd_status keep_pictures(folder *f, int *n) {
         int kind = bd_image_file(name);
         BD_REQUIRE(kind >= 0, BD_E_FORMAT,
                    "%s/%s: only PNG and JPEG are read: convert it or move it away", f->dir, name);
-        if (kind == 0 || strcmp(name, "grid.png") == 0) continue;
+        if (kind == 0) continue;
         f->names[i] = f->names[*n]; /* what is left out moves behind */
         f->names[(*n)++] = name;
     }

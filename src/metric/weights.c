@@ -14,8 +14,8 @@ static bd_status first_place(char *path, size_t size, const bd_weights *w) {
         if (bd_file_exists(path)) return BD_OK;
     }
     return bd_fail(BD_E_MISSING,
-                   "data/%s: these weights are not there; 'make fetch DATA=%s' gets them", w->file,
-                   w->name);
+                   "data/%s: these weights are not there%s; 'make fetch DATA=%s' gets them",
+                   w->file, roots[0] ? ", nor under $BADDIFF_DATA" : "", w->name);
 }
 
 bd_status bd_weights_find(char *path, size_t size, const char *given, const bd_weights *w) {

@@ -239,6 +239,12 @@ static bool ends_with(const char *text, const char *end) {
     return n >= k && !strcmp(text + n - k, end);
 }
 
+static bool is_part(const char *dot) {
+    for (int i = 0; i < PARTS; i++)
+        if (!strcmp(dot + 1, part_names[i])) return true;
+    return false;
+}
+
 /* Other networks have tensors of the same names and more (AuxLogits of torchvision's): not silently. */
 static bd_status no_strangers(const bd_params *p, const bd_tensors *s, const char *path) {
     for (size_t i = 0; i < bd_tensors_count(s); i++) {
@@ -248,7 +254,7 @@ static bd_status no_strangers(const bd_params *p, const bd_tensors *s, const cha
         if (!part) part = strstr(name, ".bn.");
         if (!strncmp(name, "fc.", 3) || ends_with(name, ".num_batches_tracked")) continue;
         snprintf(weight, sizeof weight, "%.*s.conv.weight", part ? (int)(part - name) : 0, name);
-        BD_REQUIRE(part && bd_params_find(p, weight) >= 0, BD_E_FORMAT,
+        BD_REQUIRE(part && is_part(part) && bd_params_find(p, weight) >= 0, BD_E_FORMAT,
                    "%s: tensor %s is not one of FID's Inception-v3", path, name);
     }
     return BD_OK;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/sha256.h"
 #include "io/csv.h"
 #include "io/json.h"
 
@@ -57,6 +58,24 @@ bd_status bd_model_weights_path(char *out, size_t size, const char *dir) {
     return BD_OK;
 }
 
+bd_status bd_model_sha256(char hex[65], const char *dir) {
+    static const char *const files[][2] = {{"unet", "config.json"},
+                                           {"scheduler", "scheduler_config.json"}};
+    char path[3][PATH_BYTES], sum[65];
+    BD_TRY(find_weights(path[0], dir));
+    for (int i = 0; i < 2; i++) BD_TRY(find_file(path[1 + i], dir, files[i][0], files[i][1]));
+    bd_sha256 *h;
+    BD_TRY(bd_sha256_create(&h));
+    bd_status st = BD_OK;
+    for (int i = 0; i < 3 && !st; i++) {
+        if (!path[i][0]) continue;
+        st = bd_sha256_file(sum, path[i]);
+        if (!st) bd_sha256_update(h, sum, sizeof sum);
+    }
+    bd_sha256_finish(h, hex); /* frees it too */
+    return st;
+}
+
 /* --- the mark --- */
 
 /* Settings of the mark in the metadata of the weights. */
@@ -101,10 +120,16 @@ static bd_status card_shouts(bool *out, const char *dir) {
 }
 
 /* Whatever says so counts: a folder with foreign weights under a BACKDOORED card is not clean. */
+bd_status bd_model_announced(bool *out, const char *dir) {
+    BD_TRY(card_shouts(out, dir));
+    *out = *out || name_shouts(dir);
+    return BD_OK;
+}
+
 static bd_status mark_of_folder(bd_model_mark *mark, const char *dir) {
-    bool card;
-    BD_TRY(card_shouts(&card, dir));
-    mark->backdoored = mark->backdoored || card || name_shouts(dir);
+    bool announced;
+    BD_TRY(bd_model_announced(&announced, dir));
+    mark->backdoored = mark->backdoored || announced;
     return BD_OK;
 }
 

@@ -61,6 +61,14 @@ BD_MUST_CHECK bd_status bd_model_save(const bd_model *m, const char *dir);
  *   errors   BD_E_MISSING, BD_E_FORMAT, BD_E_IO */
 BD_MUST_CHECK bd_status bd_model_is_backdoored(bd_model_mark *mark, const char *path);
 
+/* bd_model_announced -- does the folder's name or its card say BACKDOORED? Needs no weights.
+ *   errors   BD_E_IO */
+BD_MUST_CHECK bd_status bd_model_announced(bool *out, const char *dir);
+
+/* bd_model_sha256 -- of the sums of its weights, config.json and scheduler_config.json.
+ *   errors   BD_E_MISSING: no weights; BD_E_IO */
+BD_MUST_CHECK bd_status bd_model_sha256(char hex[65], const char *dir);
+
 /* bd_model_weights_path -- where the folder's weights file is; BD_E_MISSING when there is none. */
 BD_MUST_CHECK bd_status bd_model_weights_path(char *out, size_t size, const char *dir);
 

@@ -8,6 +8,7 @@
 #include <openssl/crypto.h>
 #include <jpeglib.h>
 #include <png.h>
+#include <zip.h>
 #include <zlib.h>
 
 #include "base/file.h"
@@ -59,15 +60,14 @@ static bd_status write_head(bd_writer *w, const bd_dag *d, const bd_stage *s,
     if (s->kind == BD_KIND_fcd || s->kind == BD_KIND_moments || s->kind == BD_KIND_fid)
         BD_TRY(bd_writer_printf(w, "linear_algebra = %s\n", bd_frechet_library()));
     if (s->file_sha256[0])
-        BD_TRY(bd_writer_printf(w, "%s_sha256 = %s\n",
-                                s->kind == BD_KIND_moments ? "inception" : "classifier",
-                                s->file_sha256));
+        BD_TRY(bd_writer_printf(w, "%s_sha256 = %s\n", bd_stage_file(s->kind), s->file_sha256));
     BD_TRY(
         bd_writer_printf(w, "recipe = %s\nversion = %s\n", d->file[cell->file]->name, BD_VERSION));
     BD_TRY(write_long(w, "compiler", __VERSION__));
-    BD_TRY(bd_writer_printf(w, "libraries = libpng %s, libjpeg-turbo %s, zlib %s, glibc %s\n",
-                            png_get_libpng_ver(NULL), TEXT_OF(LIBJPEG_TURBO_VERSION), zlibVersion(),
-                            gnu_get_libc_version()));
+    BD_TRY(bd_writer_printf(
+        w, "libraries = libpng %s, libjpeg-turbo %s, libzip %s, zlib %s, glibc %s\n",
+        png_get_libpng_ver(NULL), TEXT_OF(LIBJPEG_TURBO_VERSION), zip_libzip_version(),
+        zlibVersion(), gnu_get_libc_version()));
     BD_TRY(write_long(w, "crypto", OpenSSL_version(OPENSSL_VERSION)));
     BD_TRY(bd_writer_printf(w, "backend = %s\n", backend->name));
     BD_TRY(write_long(w, "fingerprint", fingerprint));
@@ -85,6 +85,7 @@ static bd_status write_settings(bd_writer *w, const bd_recipe *r) {
         bd_recipe_get(value, r, f);
         bd_recipe_get(fallback, &defaults, f);
         if (!strcmp(value, fallback) && strcmp(f->section, "attack") != 0) continue;
+        if (!strcmp(f->name, "recipe.cells")) continue; /* its row is here already */
         if (strcmp(section, f->section) != 0) BD_TRY(bd_writer_printf(w, "\n[%s]\n", f->section));
         section = f->section;
         BD_TRY(bd_writer_printf(w, "%s = %s\n", f->key, value));

@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/sha256.h"
 #include "data/target.h"
 #include "diffusion/sampler.h"
 #include "data/trigger.h"
 #include "metric/fid.h"
+#include "nn/model.h"
 
 static const int numerics[] = {
 #define BD_KIND(name, version, help) version,
@@ -128,6 +130,10 @@ static void hash_line(bd_sha256 *h, const char *a, const char *b, const char *c)
         bd_sha256_update(h, parts[i], strlen(parts[i]));
 }
 
+const char *bd_stage_file(bd_stage_kind kind) {
+    return kind == BD_KIND_moments ? "inception" : kind == BD_KIND_import ? "model" : "classifier";
+}
+
 static const char *backend_of(bd_stage_kind kind) {
     /* the other kinds compute in double on the host, whatever the device */
     bool network = kind == BD_KIND_pretrain || kind == BD_KIND_finetune || kind == BD_KIND_sample ||
@@ -150,9 +156,7 @@ static bd_status make_id(bd_stage *s, const bd_dag *d) {
         if (f->neutral[0] && !strcmp(text, f->neutral)) continue;
         hash_line(h, "field", f->name, text);
     }
-    if (s->file_sha256[0])
-        hash_line(h, "file", s->kind == BD_KIND_moments ? "inception" : "classifier",
-                  s->file_sha256);
+    if (s->file_sha256[0]) hash_line(h, "file", bd_stage_file(s->kind), s->file_sha256);
     for (int i = 0; i < s->n_in; i++)
         hash_line(h, "input", s->in[i].role, d->stage[s->in[i].stage].id);
     bd_sha256_finish(h, s->id);
@@ -198,9 +202,23 @@ static bd_status add_data(int *place, bd_dag *d, const bd_recipe *r, const char 
     return add(place, d, &s);
 }
 
+/* A folder that is not there yet is planned without its sum. */
+static bd_status hash_model(char hex[65], bd_dag *d, const char *folder) {
+    if (strcmp(d->model_folder, folder) != 0 || !d->model_sha256[0]) {
+        d->model_sha256[0] = '\0';
+        snprintf(d->model_folder, sizeof d->model_folder, "%s", folder);
+        bd_status st = bd_file_is_dir(folder) ? bd_model_sha256(d->model_sha256, folder) : BD_OK;
+        if (st == BD_E_MISSING) d->model_sha256[0] = '\0';
+        if (st && st != BD_E_MISSING) return bd_error_prefix(st, "model.folder");
+    }
+    strcpy(hex, d->model_sha256);
+    return BD_OK;
+}
+
 /* The model before any fine-tuning: trained here, or taken from a folder. */
 static bd_status add_pretrain(int *place, bd_dag *d, const bd_recipe *r, int data) {
     bd_stage s = {.kind = r->model_folder[0] ? BD_KIND_import : BD_KIND_pretrain};
+    if (s.kind == BD_KIND_import) BD_TRY(hash_model(s.file_sha256, d, r->model_folder));
     bd_stage_canonical(&s.recipe, s.kind, r);
     input(&s, "data", data);
     return add(place, d, &s);

@@ -20,9 +20,8 @@ typedef struct {
         int stage;        /* place in the plan, always before this one        */
     } in[BD_STAGE_INPUTS_MAX];
     int n_in;
-    char file_sha256
-        [65]; /* of metric.classifier or metric.inception where the kind reads it, else "" */
-    int cell; /* the first cell that needs it                     */
+    char file_sha256[65]; /* of what bd_stage_file names, where the kind reads it, else "" */
+    int cell;             /* the first cell that needs it                     */
 } bd_stage;
 
 /* Stages of a cell; -1 = the cell has none. */
@@ -67,7 +66,8 @@ typedef struct {
     const bd_recipe_file **file;
     int n_files;
     char classifier[BD_TEXT_SIZE], classifier_sha256[65]; /* the last one hashed */
-    char inception[BD_TEXT_SIZE], inception_sha256[65];   /* the same */
+    char model_folder[BD_TEXT_SIZE], model_sha256[65];
+    char inception[BD_TEXT_SIZE], inception_sha256[65]; /* the same */
 } bd_dag;
 
 /* bd_dag_add -- the cells of one more recipe, and the stages that are not there yet. Cells come in
@@ -89,6 +89,9 @@ BD_MUST_CHECK bd_status bd_dag_find(int *out, const bd_dag *d, const char *name)
 const char *bd_cell_role_name(bd_cell_role role);
 /* bd_stage_input -- place of the input with that role, or -1. */
 int bd_stage_input(const bd_stage *s, const char *role);
+
+/* bd_stage_file -- which file of the recipe a kind reads: "classifier", "inception", or "model" (model.folder). */
+const char *bd_stage_file(bd_stage_kind kind);
 
 /* bd_stage_canonical -- the fields of a cell that matter to a kind of stage, the others at their
  * defaults: what a stage's id is made from. */

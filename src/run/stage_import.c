@@ -62,7 +62,7 @@ static bd_status check_schedule(const bd_model *m, const bd_stage_run *x) {
     BD_REQUIRE(m->has_scheduler, BD_E_MISSING,
                "model.folder = %s: no scheduler_config.json, so its noise schedule is unknown",
                folder);
-    bd_schedule want, have;
+    bd_schedule want = {0}, have = {0};
     BD_TRY(bd_recipe_schedule(&want, x->recipe));
     bd_status st = bd_model_schedule(&have, s);
     if (!st && !same_schedule(&have, &want))
