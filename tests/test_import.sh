@@ -62,15 +62,16 @@ a_backdoored_start_is_refused() {
     refuses BACKDOORED 'finetune.from = given'
 }
 
-another_network_or_schedule_is_refused() {
+what_does_not_fit_the_pictures_is_refused() {
     local folder
     folder=$(echo "$dir"/here/pretrain-*/model)
-    recipe bad.ini '[model]' 'groups = 1' "folder = $folder"
-    refuses "$folder" model.groups || return 1
-    recipe bad.ini '[model]' 'block_out_channels = 4/12' "folder = $folder"
-    refuses "$folder" model.block_out_channels || return 1
-    recipe bad.ini '[model]' "folder = $folder" '[diffusion]' 'T = 22'
-    refuses "$folder" 'T 21'
+    recipe bad.ini '[model]' "folder = $folder" '[data]' 'size = 16'
+    refuses "$folder" 'set data.size = 32' || return 1
+    recipe bad.ini '[model]' "folder = $folder" '[data]' 'channels = 3'
+    refuses "$folder" 'data.channels = 1' || return 1
+    cp -r "$folder" "$dir/unplanned" && rm -r "$dir/unplanned/scheduler"
+    recipe bad.ini '[model]' "folder = $dir/unplanned"
+    refuses "$dir/unplanned" 'no scheduler_config.json'
 }
 
 a_missing_folder_says_how_to_get_it() {
@@ -105,16 +106,16 @@ every_expectation_of_the_releases_has_its_cell() {
         END { exit bad || claims < 90 }') experiments/authors-releases.csv experiments/expected/releases.csv
 }
 
-another_schedule_is_taken_when_the_recipe_says_so() {
+# Whatever [model] and [diffusion] say, by a profile for instance.
+network_and_schedule_are_the_folders() {
     local config
     cp -r "$dir"/here/pretrain-*/model "$dir/cosine-model"
     config=$dir/cosine-model/scheduler/scheduler_config.json
     sed -i 's/"beta_schedule": "linear"/"beta_schedule": "squaredcos_cap_v2"/' "$config"
     grep -q squaredcos "$config" || return 1
-    recipe bad.ini '[model]' "folder = $dir/cosine-model"
-    refuses "$dir/cosine-model" 'beta squaredcos_cap_v2' || return 1
-    recipe cosine.ini '[model]' "folder = $dir/cosine-model" '[diffusion]' 'schedule = squaredcos_cap_v2'
-    run cosine cosine && grep -q squaredcos_cap_v2 "$dir"/cosine/finetune-*/model-BACKDOORED/scheduler/scheduler_config.json
+    recipe cosine.ini '[model]' "folder = $dir/cosine-model" 'block_out_channels = 4/12' '[diffusion]' 'T = 50'
+    run cosine cosine && grep -q squaredcos_cap_v2 "$dir"/cosine/finetune-*/model-BACKDOORED/scheduler/scheduler_config.json || return 1
+    "$program" collect "$dir/cosine.ini" --runs "$dir/cosine" --out "$dir/results" >/dev/null 2>"$dir/err" && grep -q '^# T: 21$' "$dir/results/cosine.csv"
 }
 
 # Other weights in the same folder are another model: nothing of the first is taken for it.
@@ -157,7 +158,7 @@ a_broken_backdoored_folder_is_announced() {
 }
 
 tap every_expectation_of_the_releases_has_its_cell a_given_model_paints_what_it_painted_where_it_was_trained fine_tuning_from_a_folder_is_fine_tuning_from_the_model \
-    results_say_that_it_was_given a_backdoored_start_is_refused another_network_or_schedule_is_refused \
+    results_say_that_it_was_given a_backdoored_start_is_refused what_does_not_fit_the_pictures_is_refused \
     a_missing_folder_says_how_to_get_it settings_that_do_not_fit_are_refused \
-    another_schedule_is_taken_when_the_recipe_says_so \
+    network_and_schedule_are_the_folders \
     a_changed_folder_is_imported_anew a_manifest_of_a_table_is_a_recipe a_broken_backdoored_folder_is_announced

@@ -95,9 +95,15 @@ static void print_unet(const bd_unet_config *c) {
     printf(", layers_per_block %d, norm_num_groups %d, norm_eps %g, ", c->layers, c->groups,
            c->eps);
     if (c->head_dim)
-        printf("attention_head_dim %d\n", c->head_dim);
+        printf("attention_head_dim %d", c->head_dim);
     else
-        printf("one attention head\n");
+        printf("one attention head");
+    printf(", attention");
+    for (int i = 0; i < c->blocks; i++) printf("%s%d", i ? "/" : " ", c->down_attention[i]);
+    printf(" down, %d middle,", c->mid_attention);
+    for (int i = 0; i < c->blocks; i++) printf("%s%d", i ? "/" : " ", c->up_attention[i]);
+    printf(" up, downsample_padding %d, flip_sin_to_cos %s, freq_shift %d\n", c->downsample_padding,
+           c->flip_sin_to_cos ? "true" : "false", c->freq_shift);
 }
 
 /* A folder is loaded as a model, so that weights that do not fit config.json are found. */

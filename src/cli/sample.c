@@ -47,6 +47,12 @@ static void job_clear(job *j) {
 
 static bd_status load_model(job *j, const char *dir) {
     BD_TRY(bd_model_load(&j->model, dir));
+    const bd_unet_config *u = &j->model.unet;
+    BD_REQUIRE(u->in_channels == u->out_channels && (u->in_channels == 1 || u->in_channels == 3),
+               BD_E_ARG,
+               "%s: it takes %d channels and gives %d; what takes and gives 1 or 3 can be "
+               "sampled",
+               dir, u->in_channels, u->out_channels);
     BD_REQUIRE(j->model.has_scheduler, BD_E_MISSING,
                "%s: no scheduler_config.json, so the noise schedule is unknown", dir);
     if (j->model.mark.backdoored)
@@ -113,7 +119,10 @@ static bd_status save(const job *j, const char *dir) {
     }
     while (side < 16 && side * side < j->out.n) side++;
     BD_TRY(bd_path_join(path, sizeof path, dir, "grid.png"));
-    return bd_pixels_grid(path, &j->out, side, side);
+    BD_TRY(bd_pixels_grid(path, &j->out, side, side));
+    bd_log(BD_LOG_INFO, "%s: %d pictures, and grid.png with the first %d of them", dir, j->out.n,
+           j->out.n < side * side ? j->out.n : side * side);
+    return BD_OK;
 }
 
 /* Metrics read whole folders: an old picture among new ones would be counted. */
@@ -188,5 +197,9 @@ int bd_cli_sample(int argc, char **argv) {
     if (o.tile != 1 && o.tile != 2 && o.tile != 4 && o.tile != 8)
         return bd_cli_usage("sample", "--tile %d: 1, 2, 4 or 8", o.tile);
     bd_status st = sample(&o);
+    if (st == BD_E_INTERRUPT) { /* there is no stage that could go on */
+        bd_log(BD_LOG_ERROR, "sample: stopped; nothing was written");
+        return 1;
+    }
     return st ? bd_cli_fail(st) : 0;
 }

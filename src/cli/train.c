@@ -11,15 +11,20 @@ typedef struct {
     int threads;
 } train_options;
 
-/* The one cell that is no control; a sweep has several. */
+/* The one cell that is no control, or the only one there is. */
 static bd_status the_cell(const bd_cell **out, const bd_dag *d) {
+    int own = 0, last = 0;
+    for (int i = 0; i < d->n_cells; i++) {
+        if (d->cell[i].role != BD_CELL_ATTACK) continue;
+        own++;
+        last = i;
+    }
+    *out = &d->cell[last];
     BD_REQUIRE(d->cell[0].slot[BD_SLOT_MODEL] >= 0, BD_E_ARG,
                "this recipe trains no diffusion model");
-    for (int i = 1; i < d->n_cells; i++)
-        BD_REQUIRE(d->cell[i].role != BD_CELL_ATTACK || d->cell[0].role != BD_CELL_ATTACK, BD_E_ARG,
-                   "this recipe sweeps: train makes one model; give one value with -s, or use "
-                   "'baddiff run'");
-    *out = &d->cell[0];
+    BD_REQUIRE(own <= 1, BD_E_ARG,
+               "this recipe sweeps: train makes one model; give one value with -s, or use "
+               "'baddiff run'");
     return BD_OK;
 }
 

@@ -60,8 +60,8 @@ static bd_status read_header(bd_st_header *h, bd_tensors *s, bd_reader *r, uint6
     uint64_t n = 0;
     for (int i = 7; i >= 0; i--) n = n << 8 | prefix[i];
     BD_REQUIRE(n <= header_max, BD_E_FORMAT,
-               "%s: offset 0: header of %" PRIu64 " bytes, at most %" PRIu64
-               ": is this a safetensors file?",
+               "%s: offset 0: no weights file, or damaged: header of %" PRIu64
+               " bytes, at most %" PRIu64 ": is this a safetensors file?",
                path, n, header_max);
     BD_REQUIRE(n <= size - 8, BD_E_FORMAT,
                "%s: offset %" PRIu64 ": truncated inside the header of %" PRIu64 " bytes", path,

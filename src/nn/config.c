@@ -19,8 +19,9 @@ bd_status bd_fixed_check(bool *known, const bd_fixed_setting *table, size_t n, c
         if (strcmp(key, table[i].key) != 0) continue;
         *known = true;
         BD_REQUIRE(is_value(v, table[i].value) || is_value(v, table[i].other), BD_E_FORMAT,
-                   "%s: %s has a value that is not supported; it must be %s", doc->file, key,
-                   table[i].value);
+                   "%s: %s has a value that is not supported; it must be %s%s%s", doc->file, key,
+                   table[i].value, table[i].other ? " or " : "",
+                   table[i].other ? table[i].other : "");
     }
     return BD_OK;
 }

@@ -261,14 +261,19 @@ bd_status bd_model_save(const bd_model *m, const char *dir) {
 
 /* --- loading --- */
 
-static bd_status load(bd_model *m, const char *dir) {
+static bd_status load_settings(bd_model *m, const char *dir) {
     char path[PATH_BYTES];
     BD_REQUIRE(bd_file_is_dir(dir), BD_E_MISSING, "%s: no such model folder", dir);
     BD_TRY(need_file(path, dir, "unet", "config.json"));
     BD_TRY(bd_unet_config_load(&m->unet, path));
     BD_TRY(find_file(path, dir, "scheduler", "scheduler_config.json"));
     m->has_scheduler = path[0] != '\0';
-    if (m->has_scheduler) BD_TRY(bd_scheduler_config_load(&m->scheduler, path));
+    return m->has_scheduler ? bd_scheduler_config_load(&m->scheduler, path) : BD_OK;
+}
+
+static bd_status load(bd_model *m, const char *dir) {
+    char path[PATH_BYTES];
+    BD_TRY(load_settings(m, dir));
     BD_TRY(find_weights(path, dir));
     BD_TRY(bd_unet_params(&m->params, &m->unet));
     bd_tensors *s;
@@ -282,6 +287,13 @@ static bd_status load(bd_model *m, const char *dir) {
 bd_status bd_model_load(bd_model *out, const char *dir) {
     *out = (bd_model){0};
     bd_status st = load(out, dir);
+    if (st) bd_model_clear(out);
+    return st;
+}
+
+bd_status bd_model_load_settings(bd_model *out, const char *dir) {
+    *out = (bd_model){0};
+    bd_status st = load_settings(out, dir);
     if (st) bd_model_clear(out);
     return st;
 }

@@ -42,6 +42,8 @@ typedef struct {
  *   memory   caller frees with bd_model_clear
  *   tested   tests/test_model.c */
 BD_MUST_CHECK bd_status bd_model_load(bd_model *out, const char *dir);
+/* bd_model_load_settings -- the same without weights and mark: what the network and its schedule are. */
+BD_MUST_CHECK bd_status bd_model_load_settings(bd_model *out, const char *dir);
 void bd_model_clear(bd_model *m); /* an all-zero struct is fine */
 
 /* bd_model_folder -- PARENT/model, or PARENT/model-BACKDOORED for a marked model. */

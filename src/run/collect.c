@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bd_version.h"
+#include "nn/model.h"
 #include "run/folder.h"
 #include "run/montage.h"
 #include "run/table.h"
@@ -219,8 +220,14 @@ static bd_status write_head(bd_writer *w, const bd_collected *n, const bd_recipe
         w, "# recipe: %s\n# title: %s\n# paper: %s\n# profile: %s\n# cells: %d of %d\n", f->name,
         f->base.recipe_title, f->base.recipe_paper, f->profile[0] ? f->profile : "none", n->rows,
         n->cells));
-    return bd_writer_printf(w, "# T: %" PRId64 "\n# machine: %s%s\n# version: %s\n",
-                            f->base.diffusion_T, fingerprint, cpu, BD_VERSION);
+    int64_t T = f->base.diffusion_T;
+    bd_model m;
+    if (bd_file_is_dir(f->base.model_folder) && !bd_model_load_settings(&m, f->base.model_folder)) {
+        if (m.has_scheduler) T = m.scheduler.T;
+        bd_model_clear(&m);
+    }
+    return bd_writer_printf(w, "# T: %" PRId64 "\n# machine: %s%s\n# version: %s\n", T, fingerprint,
+                            cpu, BD_VERSION);
 }
 
 static bd_status write_file(const bd_table *t, const bd_collected *n, const bd_recipe_file *f,

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "metric/fid.h"
 #include "nn/classifier.h"
+#include "nn/model.h"
 #include "run/folder.h"
 #include "run/settings.h"
 
@@ -119,17 +120,55 @@ int bd_stage_model_root(const bd_dag *d, int stage) {
     }
 }
 
-bd_status bd_stage_unet(bd_unet_config *out, const bd_dag *d, int stage) {
+/* The stage that a model comes from. */
+static bd_status model_root(const bd_stage **out, const bd_dag *d, int stage) {
     int root = bd_stage_model_root(d, stage);
     BD_REQUIRE(root >= 0, BD_E_ARG, "stage %s has no model", d->stage[stage].name);
-    const bd_recipe *data = &d->stage[bd_stage_input(&d->stage[root], "data")].recipe;
+    *out = &d->stage[root];
+    return BD_OK;
+}
+
+/* What the folder of an import says; *there: it is one, and has been fetched. */
+static bd_status folder_settings(bd_model *m, bool *there, const bd_stage *root) {
+    *there = false;
+    if (root->kind != BD_KIND_import) return BD_OK;
+    bd_status st = bd_model_load_settings(m, root->recipe.model_folder);
+    *there = st == BD_OK;
+    return st == BD_E_MISSING ? BD_OK : st;
+}
+
+bd_status bd_stage_unet(bd_unet_config *out, const bd_dag *d, int stage) {
+    const bd_stage *root;
+    bool there;
+    bd_model m;
+    BD_TRY(model_root(&root, d, stage));
+    BD_TRY(folder_settings(&m, &there, root));
+    if (there) {
+        *out = m.unet;
+        bd_model_clear(&m);
+        return BD_OK;
+    }
+    const bd_recipe *data = &d->stage[bd_stage_input(root, "data")].recipe;
     bd_recipe *r = malloc(sizeof *r);
     BD_REQUIRE(r, BD_E_MEMORY, "out of memory for a recipe");
-    *r = d->stage[root].recipe;
+    *r = root->recipe;
     r->data_size = data->data_size;
     r->data_channels = data->data_channels;
     bd_status st = bd_recipe_unet(out, r);
     free(r);
+    return st;
+}
+
+bd_status bd_stage_schedule(bd_schedule *out, const bd_dag *d, int stage) {
+    const bd_stage *root;
+    bool there;
+    bd_model m;
+    BD_TRY(model_root(&root, d, stage));
+    BD_TRY(folder_settings(&m, &there, root));
+    if (!there) return bd_recipe_schedule(out, &root->recipe);
+    bd_status st = m.has_scheduler ? bd_model_schedule(out, &m.scheduler)
+                                   : bd_recipe_schedule(out, &root->recipe);
+    bd_model_clear(&m);
     return st;
 }
 
@@ -163,7 +202,7 @@ static bd_status sampling_cost(bd_cost *c, const bd_dag *d, int stage, networks 
     const network *n;
     BD_TRY(bd_stage_unet(&unet, d, stage));
     BD_TRY(bd_recipe_sampler(&spec, r));
-    BD_TRY(bd_recipe_schedule(&schedule, &d->stage[bd_stage_model_root(d, stage)].recipe));
+    BD_TRY(bd_stage_schedule(&schedule, d, stage));
     bd_status st = bd_sampler_plan_create(&plan, &spec, &schedule);
     int64_t tiles = (r->sample_n + r->sample_tile - 1) / r->sample_tile;
     double evals = (double)tiles * plan.n;

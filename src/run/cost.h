@@ -4,6 +4,7 @@
 
 #include "graph/backend.h"
 #include "nn/unet.h"
+#include "diffusion/schedule.h"
 #include "run/plan.h"
 
 typedef struct {
@@ -31,7 +32,11 @@ BD_MUST_CHECK bd_status bd_stage_tflop(double *out, const bd_dag *d, int stage);
  * [diffusion] describe it; -1: the stage has no model. */
 int bd_stage_model_root(const bd_dag *d, int stage);
 
-/* bd_stage_unet -- the network of a stage's model.
+/* bd_stage_schedule -- the noise schedule of a stage's model; caller frees with bd_schedule_clear.
+ *   errors   as bd_stage_unet */
+BD_MUST_CHECK bd_status bd_stage_schedule(bd_schedule *out, const bd_dag *d, int stage);
+
+/* bd_stage_unet -- the network of a stage's model; of an import, what its folder says where that is there.
  *   errors   BD_E_ARG: it has none, or those of bd_recipe_unet */
 BD_MUST_CHECK bd_status bd_stage_unet(bd_unet_config *out, const bd_dag *d, int stage);
 

@@ -223,8 +223,8 @@ static bd_status check_attack(const bd_recipe *r) {
 
 static bd_status check_sampler(const char *section, const char *sampler, int64_t steps, double eta,
                                int64_t T) {
-    BD_REQUIRE(steps <= T, BD_E_ARG, "%s.steps = %" PRId64 " is more than diffusion.T = %" PRId64,
-               section, steps, T);
+    BD_REQUIRE(steps <= T || T == 0, BD_E_ARG,
+               "%s.steps = %" PRId64 " is more than diffusion.T = %" PRId64, section, steps, T);
     BD_REQUIRE(eta == 0 || !strcmp(sampler, "ddim"), BD_E_ARG,
                "%s.eta = %g is for sampler ddim; %s has none", section, eta, sampler);
     return BD_OK;
@@ -256,7 +256,16 @@ bd_status bd_recipe_check(const bd_recipe *r) {
                "finetune.from = given: a model that was trained elsewhere has no controls; set "
                "recipe.controls = none");
     BD_TRY(check_attack(r));
-    BD_TRY(
-        check_sampler("sample", r->sample_sampler, r->sample_steps, r->sample_eta, r->diffusion_T));
-    return check_sampler("clean", r->clean_sampler, r->clean_steps, r->clean_eta, r->diffusion_T);
+    /* the schedule of model.folder is its own */
+    int64_t T = r->model_folder[0] ? 0 : r->diffusion_T;
+    BD_TRY(check_sampler("sample", r->sample_sampler, r->sample_steps, r->sample_eta, T));
+    int most = bd_sampler_max_order(r->sample_sampler);
+    BD_REQUIRE(r->sample_order <= most, BD_E_ARG,
+               most ? "sample.order = %" PRId64 ": sampler %s has 1 to %d; 0 takes 2"
+                    : "sample.order = %" PRId64 ": sampler %s has none; set it to %d",
+               r->sample_order, r->sample_sampler, most);
+    BD_REQUIRE(most || !strcmp(r->sample_final, "sigma_min"), BD_E_ARG,
+               "sample.final = %s: sampler %s has one way to end", r->sample_final,
+               r->sample_sampler);
+    return check_sampler("clean", r->clean_sampler, r->clean_steps, r->clean_eta, T);
 }

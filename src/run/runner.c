@@ -195,8 +195,8 @@ static bd_status run_needed(bd_runner *r, const bool *needed, bool *failed) {
     }
     if (!first) return BD_OK;
     if (n_failed + n_left_out == 1) return bd_fail(first, "%s", text);
-    return bd_fail(first, "%s (%d stages failed, %d that need them were left out)", text, n_failed,
-                   n_left_out);
+    return bd_fail(first, "%s (%d stage%s failed, %d that need it were left out)", text, n_failed,
+                   n_failed == 1 ? "" : "s", n_left_out);
 }
 
 /* What is found out early costs no day of training. */

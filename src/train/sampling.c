@@ -132,8 +132,7 @@ static bd_status before(void *ctx, int tile, int iter, const bd_view *v) {
     const sampling *a = ctx;
     const bd_sampler_engine *s = a->s;
     const bd_sampler_eval *eval = &a->spec->plan->eval[iter];
-    if (a->spec->stop && *a->spec->stop)
-        return bd_fail(BD_E_INTERRUPT, "sampling: stopped; samples of finished chunks are kept");
+    if (a->spec->stop && *a->spec->stop) return bd_fail(BD_E_INTERRUPT, "sampling: stopped");
     if (iter == 0) BD_TRY(tile_prior(a, tile, bd_view_data(v, s->x)));
     memcpy(bd_view_data(v, s->coef), eval->coef, sizeof eval->coef);
     float *timestep = bd_view_data(v, s->timestep);
