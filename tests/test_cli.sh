@@ -43,6 +43,9 @@ check "bench as JSON says what the table says" eval 'run 0 bench --net mini --re
     [ "$(grep -c "\"phase\": " "$tmp/bench.json")" = 2 ] && grep -q "\"op\": \"conv2d_bwd_weight\"" "$tmp/bench.json" &&
     rate=$(awk -F "\t" "\$2 == \"train\" && NF == 8 { print int(\$6) }" "$tmp/out") && grep -q "\"images_per_s\": $rate" "$tmp/bench.json"'
 check "bench refuses a place it cannot write to" eval 'run 2 bench --net mini --repeat 1 --threads 1 --json "$tmp/none/bench.json" && says "$tmp/none"'
+check "train makes the model that is no control" eval 'run 0 train tests/small.ini -s sweep.attack.poison_rate=0,0.5 --runs "$tmp/r2" -q &&
+    grep -q "model-BACKDOORED$" "$tmp/out"'
+check "train makes one model" refuses "this recipe sweeps" train tests/small.ini -s sweep.attack.poison_rate=0.2,0.5 --runs "$tmp/r2" -q
 check "a recipe that is not there" refuses "$tmp/none.ini" plan "$tmp/none.ini"
 check "a profile that is not there" refuses "there are: mini" plan fig2 --profile huge
 check "no recipe and no profile" refuses "name a recipe" plan

@@ -314,6 +314,10 @@ static void cells_that_do_not_fit_together(void **state) {
         {"[attack]\nmode = flex\nclean_rate = 0.95\n", {"flex", "disjoint"}},
         {"[sample]\nsteps = 201\n", {"sample.steps = 201", "diffusion.T = 200"}},
         {"[sample]\neta = 1\n", {"sample.eta", "ddim"}},
+        {"[sample]\norder = 2\n", {"sample.order = 2", "ddpm has none"}},
+        {"[sample]\nsampler = deis\norder = 3\n", {"sample.order = 3", "deis has 1 to 2"}},
+        {"[sample]\nfinal = zero\n", {"sample.final = zero", "ddpm has one way"}},
+        {"[finetune]\nfrom = given\n", {"finetune.from = given", "model.folder"}},
         {"[sweep]\nsample.steps = 10, 500\n", {"cell sample.steps=500", "r.ini"}}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         bd_recipe_file f = load(wrong[i].text, NULL, NULL, 0);
