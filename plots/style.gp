@@ -41,7 +41,9 @@ bottom = half_pixel(104)
 key_height = 1 - half_pixel(55)
 set lmargin at screen 0.14
 set rmargin at screen 0.965
-set label 1 heading at screen 0.02, 1 - half_pixel(22) left font "DejaVu Sans Bold,13" textcolor rgb ink
+# 52 letters fit at size 13; a longer heading gets smaller ones
+heading_size = strlen(heading) > 52 ? 13.0 * 52 / strlen(heading) : 13
+set label 1 heading at screen 0.02, 1 - half_pixel(22) left font sprintf("DejaVu Sans Bold,%g", heading_size) textcolor rgb ink
 set label 2 caption at screen 0.02, half_pixel(34) left font "DejaVu Sans,8" textcolor rgb soft
 panel_gap = 0.04
 panel_height(panels) = (top - bottom - (panels - 1) * panel_gap) / panels
