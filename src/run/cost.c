@@ -120,19 +120,16 @@ int bd_stage_model_root(const bd_dag *d, int stage) {
     }
 }
 
-/* The stage that a model comes from. */
-static bd_status model_root(const bd_stage **out, const bd_dag *d, int stage) {
+/* The stage that a model comes from and, where that is an import that has been fetched (*there), what its
+ * folder says. */
+static bd_status root_settings(const bd_stage **out, bd_model *m, bool *there, const bd_dag *d,
+                               int stage) {
     int root = bd_stage_model_root(d, stage);
     BD_REQUIRE(root >= 0, BD_E_ARG, "stage %s has no model", d->stage[stage].name);
     *out = &d->stage[root];
-    return BD_OK;
-}
-
-/* What the folder of an import says; *there: it is one, and has been fetched. */
-static bd_status folder_settings(bd_model *m, bool *there, const bd_stage *root) {
     *there = false;
-    if (root->kind != BD_KIND_import) return BD_OK;
-    bd_status st = bd_model_load_settings(m, root->recipe.model_folder);
+    if (d->stage[root].kind != BD_KIND_import) return BD_OK;
+    bd_status st = bd_model_load_settings(m, d->stage[root].recipe.model_folder);
     *there = st == BD_OK;
     return st == BD_E_MISSING ? BD_OK : st;
 }
@@ -141,8 +138,7 @@ bd_status bd_stage_unet(bd_unet_config *out, const bd_dag *d, int stage) {
     const bd_stage *root;
     bool there;
     bd_model m;
-    BD_TRY(model_root(&root, d, stage));
-    BD_TRY(folder_settings(&m, &there, root));
+    BD_TRY(root_settings(&root, &m, &there, d, stage));
     if (there) {
         *out = m.unet;
         bd_model_clear(&m);
@@ -163,8 +159,7 @@ bd_status bd_stage_schedule(bd_schedule *out, const bd_dag *d, int stage) {
     const bd_stage *root;
     bool there;
     bd_model m;
-    BD_TRY(model_root(&root, d, stage));
-    BD_TRY(folder_settings(&m, &there, root));
+    BD_TRY(root_settings(&root, &m, &there, d, stage));
     if (!there) return bd_recipe_schedule(out, &root->recipe);
     bd_status st = m.has_scheduler ? bd_model_schedule(out, &m.scheduler)
                                    : bd_recipe_schedule(out, &root->recipe);
