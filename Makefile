@@ -31,7 +31,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Isrc -I$(BUILD)/gen $(CPPFLAGS) $(CFLAGS) -
     -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
     $(filter-out -Wl$(comma)%,$(HARDEN)) $(FORTIFY) $(SAN_FLAGS)
 ALL_LDFLAGS = -pie $(filter -Wl$(comma)%,$(HARDEN)) $(LDFLAGS) $(SAN_FLAGS)
-ALL_LDLIBS  = $(LDLIBS) -ldnnl -lcsv -lpng -ljpeg -lzip -lz -ljansson -linih -lcrypto -lopenblas -lgomp -lm -lpthread
+ALL_LDLIBS  = $(LDLIBS) -ldnnl -lcsv -lpng -ljpeg -lzip -lz -ljansson -linih -lcrypto -lopenblas -lgomp $(CUDA_LDLIBS) -lm -lpthread -ldl
 COMPILE     = $(CC) $(ALL_CFLAGS) -ffile-prefix-map=$(CURDIR)=. $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP
 
 # The kernels of src/cpu/vec_kernels.c are compiled once an instruction set and chosen at run time.
@@ -41,13 +41,15 @@ VEC_avx512 := -mavx2 -mfma -mavx512f -mavx512vl -mavx512dq -mavx512bw -mprefer-v
 VEC_base   :=
 VEC_UNHARD  = $(if $(filter -ftrivial%,$(HARDEN)),-ftrivial-auto-var-init=uninitialized)
 
-LIB_SRC   := $(sort $(filter-out src/cli/% src/cpu/vec_kernels.c,$(wildcard src/*/*.c)))
-LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/%.o) $(VEC_ISA:%=$(BUILD)/src/cpu/vec_kernels_%.o)
+include kernels/kernels.mk
+
+LIB_SRC   := $(sort $(filter-out src/cli/% src/cpu/vec_kernels.c $(if $(KERNEL_OBJ),src/cuda/none.c),$(wildcard src/*/*.c)))
+LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/%.o) $(VEC_ISA:%=$(BUILD)/src/cpu/vec_kernels_%.o) $(KERNEL_OBJ)
 CLI_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard src/cli/*.c)))
 HELP_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/ref/*.c) $(filter-out tests/test_%,$(wildcard tests/*.c))))
 TESTS     := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/test_*.c))) $(sort $(wildcard tests/test_*.sh))
 TEST_PROG := $(filter $(BUILD)/%,$(TESTS))
-ALL_OBJ   := $(LIB_OBJ) $(CLI_OBJ) $(HELP_OBJ) $(TEST_PROG:=.o)
+ALL_OBJ   := $(LIB_OBJ) $(CLI_OBJ) $(HELP_OBJ) $(EMU_OBJ) $(TEST_PROG:=.o)
 PROGRAM   := $(if $(wildcard src/cli/main.c),$(BUILD)/baddiff)
 
 .DELETE_ON_ERROR:
@@ -57,7 +59,7 @@ PROGRAM   := $(if $(wildcard src/cli/main.c),$(BUILD)/baddiff)
 
 all: $(PROGRAM) $(BUILD)/libbaddiff.a ## build the program (build/release/baddiff)
 
-tests: $(PROGRAM) $(TESTS) ## build the test programs without running them
+tests: $(PROGRAM) $(TESTS) $(BUILD)/baddiff-emulated ## build the test programs without running them
 
 test: tests ## install what is missing, build, run the whole test suite
 	@scripts/run-tests $(if $(JUNIT),--junit $(JUNIT)) $(BUILD) $(TESTS)
@@ -138,9 +140,11 @@ $(BUILD)/baddiff: $(CLI_OBJ) $(BUILD)/libbaddiff.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
 
 $(BUILD)/tests/%.o: private ALL_CFLAGS += -Itests
+# Tests of the CUDA backend run on the emulator, whose platform goes before the library's own.
+$(filter $(BUILD)/tests/test_cuda_%,$(TEST_PROG)): $(EMU_OBJ)
 $(TEST_PROG): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELP_OBJ) $(BUILD)/libbaddiff.a
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(ALL_LDLIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter-out %.a,$^) $(filter %.a,$^) -lcmocka $(ALL_LDLIBS)
 
 include tests/fuzz/fuzz.mk
 

@@ -21,6 +21,8 @@ size_t bd_type_size(bd_type t) {
     case BD_TYPE_F64: return 8;
     case BD_TYPE_I32: return 4;
     case BD_TYPE_U8: return 1;
+    case BD_TYPE_BF16:
+    case BD_TYPE_F16: return 2;
     }
     return 0;
 }

@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "graph/sampler_step.h"
+#include "graph/type.h"
 
 typedef enum {
 #define BD_OP(name, n_in, n_out, scope) BD_OP_##name,
@@ -19,10 +20,6 @@ typedef enum {
 enum { BD_NODE_IN_MAX = 8, BD_NODE_OUT_MAX = 3 };
 
 const char *bd_op_name(bd_op op);
-
-/* Element types of graph tensors. */
-typedef enum { BD_TYPE_F32, BD_TYPE_F64, BD_TYPE_I32, BD_TYPE_U8 } bd_type;
-size_t bd_type_size(bd_type t);
 
 typedef enum {
     BD_TENSOR_PARAM, /* weights: shared by all tiles, host order of the checkpoint      */

@@ -1,0 +1,51 @@
+/* Matrix products by cuBLASLt with a workspace of our own: one plan a shape, run with any buffers. */
+#ifndef BD_CUDA_BLAS_H
+#define BD_CUDA_BLAS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/status.h"
+#include "cuda/platform.h"
+#include "graph/type.h"
+
+/* Row-major: C[m,n] = alpha op(A) op(B) + beta C, for each of `batch` matrices that lie `stride` elements apart.
+ * op(A) is [m,k]: A is stored [m,k] with leading dimension lda, or [k,m] when trans_a; B likewise [k,n] or [n,k].
+ * A, B of `type`, C of ctype (type or F32); accumulation in float32. */
+typedef struct {
+    int m, n, k, batch;
+    bool trans_a, trans_b;
+    int lda, ldb, ldc;
+    long long stride_a, stride_b, stride_c; /* elements; 0 allowed for A and B */
+    bd_type type, ctype;
+    bool tf32; /* F32 only: the tensor cores' 10-bit mantissa is allowed */
+    int align; /* bytes at which every pointer of every product is aligned: 16, or less */
+    float alpha, beta;
+} bd_blas_matmul;
+
+typedef struct bd_blas bd_blas;
+
+typedef struct {
+    const struct bd_blas_api *api; /* functions of the library; borrowed */
+    const bd_cuda_platform *platform; /* where the workspace comes from */
+    size_t workspace;              /* bytes; 0 = 32 MiB */
+} bd_blas_spec;
+
+/* bd_blas_create -- needs a device that is set for this thread.
+ *   errors   BD_E_DEVICE, BD_E_MEMORY
+ *   memory   caller frees with bd_blas_destroy; the workspace serves all products, which one stream runs in turn
+ *   tested   tests/test_cuda_blas.c (simulated library) */
+BD_MUST_CHECK bd_status bd_blas_create(bd_blas **out, const bd_blas_spec *spec);
+void bd_blas_destroy(bd_blas *b); /* NULL allowed */
+size_t bd_blas_version(const bd_blas *b);
+
+typedef struct bd_blas_plan bd_blas_plan;
+/* bd_blas_plan_get -- made on the first call for a shape, shared by later ones. Split sums only where the library
+ * adds the parts in a fixed order in float32 (reduction schemes INPLACE and COMPUTE_TYPE).
+ *   errors   BD_E_DEVICE: the library has no algorithm, with the shape
+ *   memory   owned by b */
+BD_MUST_CHECK bd_status bd_blas_plan_get(const bd_blas_plan **out, bd_blas *b, const bd_blas_matmul *s);
+/* bd_blas_run -- device pointers, aligned as the shape says. */
+BD_MUST_CHECK bd_status bd_blas_run(bd_blas *b, const bd_blas_plan *p, void *c, const void *a, const void *bb, void *stream);
+
+#endif
