@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "base/mathfn.h"
+
 /* Range of pixel values and the backdoor's background level 0.3 (max - min) + min. */
 #define BD_PIXEL_MIN (-1.0f)
 #define BD_PIXEL_MAX 1.0f
@@ -13,7 +15,7 @@
  *   source   BadDiffusion's normaliser (the divisor is max - min + 1e-5)
  *   units    p a byte; result in [-1, 0.99997997]
  *   tested   tests/test_resize.c */
-static inline float bd_pixel_float(uint8_t p) {
+BD_INLINE float bd_pixel_float(uint8_t p) {
     return ((float)p / 255.0f) / 1.00001f * 2.0f - 1.0f;
 }
 
