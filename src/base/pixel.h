@@ -15,8 +15,6 @@
  *   source   BadDiffusion's normaliser (the divisor is max - min + 1e-5)
  *   units    p a byte; result in [-1, 0.99997997]
  *   tested   tests/test_resize.c */
-BD_INLINE float bd_pixel_float(uint8_t p) {
-    return ((float)p / 255.0f) / 1.00001f * 2.0f - 1.0f;
-}
+BD_INLINE float bd_pixel_float(uint8_t p) { return ((float)p / 255.0f) / 1.00001f * 2.0f - 1.0f; }
 
 #endif
