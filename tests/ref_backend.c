@@ -23,7 +23,8 @@ static void *zeros(size_t n, size_t size) {
     return p;
 }
 
-static bd_status fingerprint(char *out, size_t size) {
+static bd_status fingerprint(const bd_backend *self, char *out, size_t size) {
+    (void)self;
     snprintf(out, size, "float64 reference");
     return BD_OK;
 }
@@ -32,7 +33,8 @@ static bool is_shared_with_driver(const bd_tensor *t) {
     return t->kind == BD_TENSOR_INPUT || t->kind == BD_TENSOR_STATE || t->keep;
 }
 
-static bd_status create(bd_engine **out, const bd_graph *g, bd_pool *pool) {
+static bd_status create(bd_engine **out, const bd_backend *self, const bd_graph *g, bd_pool *pool) {
+    (void)self;
     (void)pool;
     bd_engine *e = zeros(1, sizeof *e);
     e->g = g;
@@ -103,7 +105,7 @@ static void store(bd_engine *e, int tensor) {
 }
 
 static bd_status run_once(bd_engine *e, const bd_run *r, int tile, int iter) {
-    bd_view view = {e->host};
+    bd_view view = {.data = e->host};
     if (r->before) BD_TRY(r->before(r->ctx, tile, iter, &view));
     for (int i = 0; i < e->n; i++) {
         bd_tensor_kind kind = bd_graph_tensor(e->g, i)->kind;

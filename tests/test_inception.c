@@ -123,9 +123,9 @@ static void evaluate(run *r, const char *weights) {
     ok(bd_inception_params(&params));
     ok(bd_inception_load(&params, weights));
     ok(bd_pool_create(&pool, 1));
-    ok(bd_backend_cpu.engine_create(&engine, r->g, pool));
+    ok(bd_backend_cpu.engine_create(&engine, &bd_backend_cpu, r->g, pool));
     ok(bd_params_upload(&params, &bd_backend_cpu, engine, r->g, BD_SLOT_PARAM));
-    const bd_run once = {1, 1, before, after, r};
+    const bd_run once = {1, 1, before, after, r, 0};
     ok(bd_backend_cpu.run(engine, &once, false));
     bd_backend_cpu.engine_destroy(engine);
     bd_pool_destroy(pool);

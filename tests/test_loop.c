@@ -31,12 +31,15 @@ struct bd_engine {
     float w[D], g[D], m[D], v[D];
 };
 
-static bd_status fake_fingerprint(char *out, size_t size) {
+static bd_status fake_fingerprint(const bd_backend *self, char *out, size_t size) {
+    (void)self;
     snprintf(out, size, "stand-in 1");
     return BD_OK;
 }
 
-static bd_status fake_create(bd_engine **out, const bd_graph *g, bd_pool *pool) {
+static bd_status fake_create(bd_engine **out, const bd_backend *self, const bd_graph *g,
+                             bd_pool *pool) {
+    (void)self;
     (void)pool;
     bd_engine *e = calloc(1, sizeof *e);
     if (!e) return bd_fail(BD_E_MEMORY, "stand-in");
@@ -80,7 +83,7 @@ static bd_status fake_run(bd_engine *e, const bd_run *r, bool accumulate) {
         data[e->index] = index;
         data[e->weight] = weight;
         data[e->loss] = loss;
-        bd_view view = {data};
+        bd_view view = {.data = data};
         BD_TRY(r->before(r->ctx, tile, 0, &view));
         for (int i = 0; i < TILE; i++)
             for (int k = 0; k < D; k++) {

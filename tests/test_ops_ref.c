@@ -614,7 +614,7 @@ static void adam_by_hand(void **state) {
     double p[] = {1, 1}, g[] = {3, -4}, m[] = {0, 0}, v[] = {0, 0};
     double *P[] = {p}, *G[] = {g}, *M[] = {m}, *V[] = {v};
     const size_t count[] = {2};
-    ref_model r = {1, count, P, G, M, V, {0.5, 0.9, 0.999, 1, 0, 1}, 0};
+    ref_model r = {1, count, P, G, M, V, {0.5, 0.9, 0.999, 1, 0, 1, 0}, 0};
     ref_grad_norm(&r);
     assert_true(r.norm == 5);
     ref_adam(&r);

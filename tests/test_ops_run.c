@@ -249,8 +249,8 @@ static void padding_leaves_no_trace_in_gradients(void **state) {
     net x = make_net();
     ref_drive *a = drive(&x, 1, 2), *b = drive(&x, 1, 2);
     padding p = {&x, 0}, q = {&x, 0.5f};
-    ok(cpu->run(a->engine, &(bd_run){2, 1, fill_padding, NULL, &p}, false));
-    ok(cpu->run(b->engine, &(bd_run){2, 1, fill_padding, NULL, &q}, false));
+    ok(cpu->run(a->engine, &(bd_run){2, 1, fill_padding, NULL, &p, 0}, false));
+    ok(cpu->run(b->engine, &(bd_run){2, 1, fill_padding, NULL, &q, 0}, false));
     same_gradients("padding", a, b);
     ref_drive_destroy(a);
     ref_drive_destroy(b);
@@ -268,10 +268,10 @@ static void a_failing_callback_stops_the_run(void **state) {
     (void)state;
     net x = make_net();
     ref_drive *d = drive(&x, 2, TILES), *fresh = drive(&x, 2, TILES);
-    assert_int_equal(cpu->run(d->engine, &(bd_run){TILES, 1, fails_at_tile_2, NULL, NULL}, false),
+    assert_int_equal(cpu->run(d->engine, &(bd_run){TILES, 1, fails_at_tile_2, NULL, NULL, 0}, false),
                      BD_E_FORMAT);
     assert_non_null(strstr(bd_error(), "tile two is bad"));
-    assert_int_equal(cpu->run(d->engine, &(bd_run){TILES, 1, NULL, fails_at_tile_2, NULL}, false),
+    assert_int_equal(cpu->run(d->engine, &(bd_run){TILES, 1, NULL, fails_at_tile_2, NULL, 0}, false),
                      BD_E_FORMAT);
     ok(ref_drive_run(d, TILES, 1, false)); /* and the engine is as good as new */
     ok(ref_drive_run(fresh, TILES, 1, false));
@@ -443,7 +443,7 @@ static void adam_equals_the_reference(void **state) {
                        &w[1],
                        &w[2],
                        &w[3],
-                       {1e-2, 0.9, 0.999, 1e-8, (double[]){0, 1, 1e6}[clip], 1},
+                       {1e-2, 0.9, 0.999, 1e-8, (double[]){0, 1, 1e6}[clip], 1, 0},
                        0};
         for (int k = 1; k <= 3; k++) {
             double norm;
@@ -471,7 +471,7 @@ static void a_run_after_adam_uses_the_new_weights(void **state) {
     (void)state;
     net x = make_net();
     ref_drive *d = drive(&x, 2, 2), *fresh = drive(&x, 1, 2);
-    const bd_adam a = {1e-2, 0.9, 0.999, 1e-8, 1, 1};
+    const bd_adam a = {1e-2, 0.9, 0.999, 1e-8, 1, 1, 0};
     double norm;
     ok(ref_drive_run(d, 2, 1, false));
     ok(cpu->grad_norm(d->engine, &norm));
@@ -498,8 +498,8 @@ static void nothing_is_allocated_in_a_step(void **state) {
     net x = make_net();
     ref_drive *d = drive(&x, 2, TILES);
     padding p = {&x, 0}; /* callbacks that allocate nothing themselves */
-    const bd_run r = {TILES, 2, fill_padding, NULL, &p};
-    const bd_adam a = {1e-3, 0.9, 0.999, 1e-8, 1, 1};
+    const bd_run r = {TILES, 2, fill_padding, NULL, &p, 0};
+    const bd_adam a = {1e-3, 0.9, 0.999, 1e-8, 1, 1, 0};
     double norm;
     for (int step = 0; step < 3; step++) {
         if (step == 1) {
@@ -558,7 +558,7 @@ static void a_broken_graph_makes_no_engine(void **state) {
     ok(bd_graph_create(&g, "broken"));
     bd_slice(g, bd_graph_input(g, "x", BD_TYPE_F32, 1, 1, 1, 3), 2, 2);
     ok(bd_pool_create(&pool, 1));
-    assert_int_equal(cpu->engine_create(&e, g, pool), BD_E_SHAPE);
+    assert_int_equal(cpu->engine_create(&e, cpu, g, pool), BD_E_SHAPE);
     assert_null(e);
     bd_pool_destroy(pool);
     bd_graph_destroy(g);
@@ -567,12 +567,12 @@ static void a_broken_graph_makes_no_engine(void **state) {
 static void the_fingerprint_names_what_bits_depend_on(void **state) {
     (void)state;
     char a[512], b[512], tiny[4];
-    ok(cpu->fingerprint(a, sizeof a));
-    ok(cpu->fingerprint(b, sizeof b));
+    ok(cpu->fingerprint(cpu, a, sizeof a));
+    ok(cpu->fingerprint(cpu, b, sizeof b));
     assert_string_equal(a, b);
     assert_true(strlen(a) > 0 && !strchr(a, '\n'));
     assert_non_null(strstr(a, "dnnl"));
-    if (cpu->fingerprint(tiny, sizeof tiny) == BD_OK) fail_msg("a fingerprint was cut to %s", tiny);
+    if (cpu->fingerprint(cpu, tiny, sizeof tiny) == BD_OK) fail_msg("a fingerprint was cut to %s", tiny);
 }
 
 int main(void) {

@@ -326,7 +326,7 @@ static void test_engine_round_trip(void **state) {
     int t = bd_graph_input(g, "timestep", BD_TYPE_F32, 1, 1, 1, 1);
     bd_unet_build(g, &config, x, t);
     assert_int_equal(bd_pool_create(&pool, 1), BD_OK);
-    assert_int_equal(ref_backend.engine_create(&e, g, pool), BD_OK);
+    assert_int_equal(ref_backend.engine_create(&e, &ref_backend, g, pool), BD_OK);
     assert_int_equal(bd_params_upload(&mini, &ref_backend, e, g, BD_SLOT_ADAM_V), BD_OK);
     assert_int_equal(bd_params_download(&p, &ref_backend, e, g, BD_SLOT_ADAM_V), BD_OK);
     assert_same_values(&p, &mini);

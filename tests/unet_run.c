@@ -32,7 +32,7 @@ void unet_run_open(unet_run *r, const bd_params *params) {
     CHECK(bd_graph_status(g));
     bd_graph_keep(g, r->y);
     CHECK(bd_pool_create(&r->pool, 1));
-    CHECK(r->backend->engine_create(&r->engine, g, r->pool));
+    CHECK(r->backend->engine_create(&r->engine, r->backend, g, r->pool));
     CHECK(bd_params_upload(params, r->backend, r->engine, g, BD_SLOT_PARAM));
 }
 

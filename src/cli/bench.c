@@ -70,7 +70,7 @@ static bd_status net_create(bench_net *b, const bd_unet_config *c, int tile, boo
                             bd_pool *pool) {
     *b = (bench_net){0};
     BD_TRY(c ? make_graph(b, c, tile, train) : make_inception(b, tile));
-    BD_TRY(bd_backend_cpu.engine_create(&b->engine, b->g, pool));
+    BD_TRY(bd_backend_cpu.engine_create(&b->engine, &bd_backend_cpu, b->g, pool));
     BD_TRY(bd_params_from_graph(&b->params, b->g));
     BD_TRY(bd_params_init(&b->params, 0));
     return bd_params_upload(&b->params, &bd_backend_cpu, b->engine, b->g, BD_SLOT_PARAM);
@@ -102,11 +102,11 @@ static bd_status before(void *ctx, int tile, int iter, const bd_view *v) {
 }
 
 static bd_status one_step(bench_net *b, int tiles, int64_t k) {
-    const bd_run r = {tiles, 1, before, NULL, b};
+    const bd_run r = {tiles, 1, before, NULL, b, 0};
     BD_TRY(bd_backend_cpu.run(b->engine, &r, false));
     if (b->y < 0) return BD_OK;
     double norm;
-    const bd_adam a = {1e-4, 0.9, 0.999, 1e-8, 1, k};
+    const bd_adam a = {1e-4, 0.9, 0.999, 1e-8, 1, k, 0};
     BD_TRY(bd_backend_cpu.grad_norm(b->engine, &norm));
     return bd_backend_cpu.adam(b->engine, &a, norm);
 }
@@ -237,7 +237,7 @@ static bd_status bench(const bench_options *o) {
     char print[256];
     json_t *root = NULL;
     BD_TRY(bd_cli_threads(&threads, o->threads));
-    BD_TRY(bd_backend_cpu.fingerprint(print, sizeof print));
+    BD_TRY(bd_backend_cpu.fingerprint(&bd_backend_cpu, print, sizeof print));
     if (o->json) {
         r.results = json_array();
         root = json_pack("{s:s, s:i, s:o*}", "machine", print, "repeat", o->repeat, "results",

@@ -183,7 +183,7 @@ static bd_status build(sampler_case *c, const bd_backend *b, bd_pool *pool) {
     c->e_id = bd_unet_build(c->graph, u, c->x_id, c->t_id);
     BD_TRY(bd_graph_status(c->graph));
     bd_graph_keep(c->graph, c->e_id);
-    BD_TRY(b->engine_create(&c->engine, c->graph, pool));
+    BD_TRY(b->engine_create(&c->engine, b, c->graph, pool));
     BD_TRY(bd_params_upload(&c->model.params, b, c->engine, c->graph, BD_SLOT_PARAM));
     size_t bytes = (size_t)c->n * c->image * sizeof(double);
     c->x = malloc(bytes);

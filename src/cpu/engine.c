@@ -240,8 +240,12 @@ static void engine_destroy(bd_engine *e) {
     free(e);
 }
 
-static bd_status engine_create(bd_engine **out, const bd_graph *g, bd_pool *pool) {
+static bd_status engine_create(bd_engine **out, const bd_backend *self, const bd_graph *g,
+                               bd_pool *pool) {
     *out = NULL;
+    BD_REQUIRE(self->precision == BD_PRECISION_F32, BD_E_ARG,
+               "cpu: precision %s is for CUDA devices; the CPU computes in f32",
+               bd_precision_name(self->precision));
     bd_engine *e = calloc(1, sizeof *e);
     BD_REQUIRE(e, BD_E_MEMORY, "cpu: out of memory");
     *e = (bd_engine){
@@ -340,7 +344,7 @@ typedef struct {
 } run_ctx;
 
 static bd_status run_iterations(const run_ctx *x, const cpu_worker *k, int tile) {
-    const bd_view view = {k->data};
+    const bd_view view = {.data = k->data};
     int nodes = bd_graph_node_count(x->e->g);
     for (int it = 0; it < x->r->n_iter; it++) {
         if (x->r->before) BD_TRY(x->r->before(x->r->ctx, tile, it, &view));
@@ -468,7 +472,8 @@ static bd_status adam(bd_engine *e, const bd_adam *a, double norm) {
 }
 
 /* oneDNN cuts its work by the sizes of the caches, and the order of its sums follows. */
-static bd_status fingerprint(char *out, size_t size) {
+static bd_status fingerprint(const bd_backend *self, char *out, size_t size) {
+    (void)self;
     char version[64];
     const bd_vec *v = bd_vec_best();
     bd_onednn_version(version, sizeof version);

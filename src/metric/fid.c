@@ -58,7 +58,7 @@ static bd_status make_engine(bd_fid *f, bd_pool *pool, const char *weights) {
     BD_TRY(bd_graph_status(f->g));
     BD_TRY(bd_inception_params(&params));
     bd_status st = bd_inception_load(&params, weights);
-    if (!st) st = f->backend->engine_create(&f->engine, f->g, pool);
+    if (!st) st = f->backend->engine_create(&f->engine, f->backend, f->g, pool);
     if (!st) st = bd_params_upload(&params, f->backend, f->engine, f->g, BD_SLOT_PARAM);
     bd_params_clear(&params);
     return st;
@@ -99,7 +99,7 @@ bd_status bd_fid_cost(double *flops, double *memory, const bd_backend *backend, 
     bd_graph_keep(g, bd_inception_build(g, x).features);
     bd_status st = bd_graph_status(g);
     *flops = bd_graph_flops(g);
-    if (!st && backend) st = backend->engine_create(&e, g, pool);
+    if (!st && backend) st = backend->engine_create(&e, backend, g, pool);
     if (!st && e) {
         backend->engine_memory(e, &m);
         *memory = (double)m.total + 2.0 * D * D * sizeof(double); /* sums, and what comes of them */
@@ -222,7 +222,7 @@ bd_status bd_fid_statistics_kept(bd_statistics *out, bd_fid *f, const bd_image_s
     *out = (bd_statistics){0};
     BD_TRY(cache_path(path, sizeof path, dir, label, s->n, f->sha256));
     BD_TRY(bd_image_source_sha256(pixels, s));
-    BD_TRY(f->backend->fingerprint(device, sizeof device));
+    BD_TRY(f->backend->fingerprint(f->backend, device, sizeof device));
     snprintf(definition, sizeof definition, "%.160s, %d images, pixels %s, inception %s, %s", label,
              s->n, pixels, f->sha256, device);
     bd_status st = bd_statistics_load(out, path, definition);

@@ -116,8 +116,8 @@ static bd_status run(job *j, const bd_lpips_spec *spec) {
     BD_TRY(build(j));
     BD_TRY(bd_lpips_params(&j->params));
     BD_TRY(bd_lpips_load(&j->params, &j->heads, spec->alexnet, spec->heads));
-    BD_TRY(b->engine_create(&engine, j->g, spec->pool));
-    const bd_run r = {j->side[0]->n, 1, before, after, j};
+    BD_TRY(b->engine_create(&engine, b, j->g, spec->pool));
+    const bd_run r = {j->side[0]->n, 1, before, after, j, 0};
     bd_status st = bd_params_upload(&j->params, b, engine, j->g, BD_SLOT_PARAM);
     if (!st) st = b->run(engine, &r, false);
     b->engine_destroy(engine);

@@ -167,7 +167,7 @@ static bd_status run(job *j, bd_params *grad, const bd_model *m, const bd_backen
                 .ctx = j};
     bd_status st = BD_OK;
     BD_TRY_TO(done, st, graph_build(g, j, &m->unet));
-    BD_TRY_TO(done, st, b->engine_create(&engine, g, pool));
+    BD_TRY_TO(done, st, b->engine_create(&engine, b, g, pool));
     BD_TRY_TO(done, st, bd_params_upload(&m->params, b, engine, g, BD_SLOT_PARAM));
     BD_TRY_TO(done, st, b->run(engine, &r, false));
     st = bd_params_download(grad, b, engine, g, BD_SLOT_GRAD);

@@ -212,7 +212,7 @@ static void processor(char out[128]) {
 static bd_status write_head(bd_writer *w, const bd_collected *n, const bd_recipe_file *f,
                             const bd_backend *backend) {
     char fingerprint[1024], cpu[128];
-    BD_TRY(backend->fingerprint(fingerprint, sizeof fingerprint));
+    BD_TRY(backend->fingerprint(backend, fingerprint, sizeof fingerprint));
     processor(cpu);
     for (char *p = fingerprint; *p; p++)
         if (*p == '\n') *p = ' ';

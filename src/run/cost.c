@@ -79,7 +79,7 @@ static bd_status measure(network *n, const networks *all) {
         const bd_tensor *t = bd_graph_tensor(g, i);
         if (t->kind == BD_TENSOR_PARAM) n->params += (double)bd_tensor_count(t) * sizeof(float);
     }
-    bd_status st = all->backend ? all->backend->engine_create(&e, g, all->pool) : BD_OK;
+    bd_status st = all->backend ? all->backend->engine_create(&e, all->backend, g, all->pool) : BD_OK;
     if (!st && e) {
         all->backend->engine_memory(e, &memory);
         n->memory = (double)memory.total;

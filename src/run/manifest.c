@@ -48,7 +48,7 @@ static bd_status write_head(bd_writer *w, const bd_dag *d, const bd_stage *s,
                             const bd_backend *backend, int threads) {
     char fingerprint[2048];
     const bd_cell *cell = &d->cell[s->cell];
-    BD_TRY(backend->fingerprint(fingerprint, sizeof fingerprint));
+    BD_TRY(backend->fingerprint(backend, fingerprint, sizeof fingerprint));
     BD_TRY(
         bd_writer_printf(w,
                          "# How this stage was made. Run again with: baddiff run THIS --stage %s\n"

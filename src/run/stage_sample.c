@@ -80,7 +80,7 @@ static bd_status prepare(job *j, bd_stage_run *x) {
     BD_TRY(bd_sampler_engine_create(&j->engine, &engine));
     BD_TRY(bd_sampler_engine_load(j->engine, &j->model.params));
     char print[2048];
-    BD_TRY(x->runner->backend->fingerprint(print, sizeof print));
+    BD_TRY(x->runner->backend->fingerprint(x->runner->backend, print, sizeof print));
     BD_TRY(bd_sha256_buffer(j->print, print, strlen(print)));
     int S = j->model.unet.sample_size, C = j->model.unet.in_channels;
     j->out = (bd_pixels){(int)r->sample_n, S, S, C,

@@ -29,6 +29,9 @@ enum {
     META_LOG_BYTES,
     META_LOSS,
     META_SECONDS,
+    META_SCALE, /* this and the next two: only in a run with loss scaling */
+    META_SCALE_GOOD,
+    META_SCALE_SKIPPED,
     META_SHA256,
     META_COUNT
 };
@@ -37,6 +40,7 @@ static const char *const meta_key[META_COUNT] = {
     [META_VERSION] = "version",         [META_SETTINGS] = "settings", [META_STEP] = "step",
     [META_MICRO_STEPS] = "micro_steps", [META_IMAGES] = "images",     [META_POISONED] = "poisoned",
     [META_LOG_BYTES] = "log_bytes",     [META_LOSS] = "loss",         [META_SECONDS] = "seconds",
+    [META_SCALE] = "loss_scale",        [META_SCALE_GOOD] = "good_steps", [META_SCALE_SKIPPED] = "skipped_steps",
     [META_SHA256] = "sha256",
 };
 
@@ -50,7 +54,8 @@ typedef struct {
 static bd_status checksum(char hex[65], const content *c) {
     bd_sha256 *h;
     BD_TRY(bd_sha256_create(&h));
-    for (int k = 0; k < META_SHA256; k++) bd_sha256_update(h, c->value[k], strlen(c->value[k]) + 1);
+    for (int k = 0; k < META_SHA256; k++)
+        if (c->value[k]) bd_sha256_update(h, c->value[k], strlen(c->value[k]) + 1);
     for (size_t i = 0; i < c->n; i++) {
         const bd_st_tensor *t = &c->tensor[i];
         bd_sha256_update(h, t->name, strlen(t->name) + 1);
@@ -126,11 +131,13 @@ static bd_status collect(content *c, char (**names)[NAME_BYTES],
 
 static bd_status write_file(const char *path, const content *c) {
     const char *meta[META_COUNT][2];
+    size_t n = 0;
     for (int k = 0; k < META_COUNT; k++) {
-        meta[k][0] = meta_key[k];
-        meta[k][1] = c->value[k];
+        if (!c->value[k]) continue;
+        meta[n][0] = meta_key[k];
+        meta[n++][1] = c->value[k];
     }
-    return bd_safetensors_save(path, c->tensor, c->n, meta, META_COUNT);
+    return bd_safetensors_save(path, c->tensor, c->n, meta, n);
 }
 
 bd_status bd_checkpoint_save(const char *dir, const char *settings, const bd_checkpoint_state *s,
@@ -147,7 +154,11 @@ bd_status bd_checkpoint_save(const char *dir, const char *settings, const bd_che
     bd_format_double(text[META_SECONDS], s->seconds);
     content c = {
         .value = {[META_VERSION] = version, [META_SETTINGS] = settings, [META_SHA256] = hex}};
-    for (int k = META_STEP; k <= META_SECONDS; k++) c.value[k] = text[k];
+    bd_format_double(text[META_SCALE], s->scale.scale);
+    snprintf(text[META_SCALE_GOOD], VALUE_BYTES, "%" PRId64, s->scale.good);
+    snprintf(text[META_SCALE_SKIPPED], VALUE_BYTES, "%" PRId64, s->scale.skipped);
+    int last = s->scale.scale > 0 ? META_SCALE_SKIPPED : META_SECONDS;
+    for (int k = META_STEP; k <= last; k++) c.value[k] = text[k];
 
     char(*names)[NAME_BYTES] = NULL;
     bd_status st = BD_OK;
@@ -186,14 +197,19 @@ static bd_status read_state(bd_checkpoint_state *s, const content *c) {
     BD_TRY(read_integer(&s->poisoned, c, META_POISONED));
     BD_TRY(read_integer(&s->log_bytes, c, META_LOG_BYTES));
     BD_TRY(read_double(&s->loss, c, META_LOSS));
-    return read_double(&s->seconds, c, META_SECONDS);
+    BD_TRY(read_double(&s->seconds, c, META_SECONDS));
+    if (!c->value[META_SCALE]) return BD_OK;
+    BD_TRY(read_double(&s->scale.scale, c, META_SCALE));
+    BD_TRY(read_integer(&s->scale.good, c, META_SCALE_GOOD));
+    return read_integer(&s->scale.skipped, c, META_SCALE_SKIPPED);
 }
 
 /* Metadata and checksum of an open file. */
 static bd_status verify(content *c, const bd_tensors *file) {
     for (int k = 0; k < META_COUNT; k++) {
         c->value[k] = bd_tensors_meta(file, meta_key[k]);
-        BD_REQUIRE(c->value[k], BD_E_FORMAT, "no entry \"%s\": not a checkpoint", meta_key[k]);
+        bool optional = k >= META_SCALE && k <= META_SCALE_SKIPPED && !c->value[META_SCALE];
+        BD_REQUIRE(c->value[k] || optional, BD_E_FORMAT, "no entry \"%s\": not a checkpoint", meta_key[k]);
     }
     BD_REQUIRE(strcmp(c->value[META_VERSION], version) == 0, BD_E_FORMAT,
                "written in format %s, this program reads format %s", c->value[META_VERSION],
@@ -216,7 +232,7 @@ static bd_status load_file(bd_checkpoint_state *state, bd_params *const role[ROL
     BD_TRY(bd_safetensors_load(&file, path));
     content c = {0};
     bd_status st = BD_OK;
-    bd_checkpoint_state s;
+    bd_checkpoint_state s = {0};
     st = verify(&c, file);
     if (!st) st = read_state(&s, &c);
     if (st) {

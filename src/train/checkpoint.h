@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "nn/params.h"
+#include "train/loss_scale.h"
 
 /* Where a run stands. Counters count from the start of the run over all sittings. */
 typedef struct {
@@ -15,6 +16,7 @@ typedef struct {
     int64_t log_bytes; /* length of log.csv        */
     double loss;       /* of the last step         */
     double seconds;
+    bd_loss_scale scale; /* all 0 in a run without; then it is not in the file either */
 } bd_checkpoint_state;
 
 /* bd_checkpoint_save -- write DIR/checkpoint-<step>.safetensors, whole and durable or not at all,

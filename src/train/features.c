@@ -79,7 +79,7 @@ bd_status bd_features(float *features, float *logits, const uint8_t *images, int
     bd_status st = BD_OK;
     BD_TRY_TO(done, st, bd_graph_create(&g, "features"));
     BD_TRY_TO(done, st, build(g, &j));
-    BD_TRY_TO(done, st, b->engine_create(&engine, g, spec->pool));
+    BD_TRY_TO(done, st, b->engine_create(&engine, b, g, spec->pool));
     BD_TRY_TO(done, st, bd_params_upload(spec->params, b, engine, g, BD_SLOT_PARAM));
     st = b->run(engine, &run, false);
 done:

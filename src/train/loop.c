@@ -19,6 +19,8 @@
 
 enum { PATH_MAX_BYTES = 4096, FINGERPRINT_MAX = 2048, SETTINGS_MAX = 4096 };
 
+/* Below this the gradient itself overflows, whatever the scale. */
+static const double loss_scale_min = 1.0 / 16777216;
 static const double adam_beta1 = 0.9, adam_beta2 = 0.999, adam_eps = 1e-8;
 
 typedef struct {
@@ -45,11 +47,12 @@ typedef struct {
 
 bd_status bd_loop_shape_init(bd_loop_shape *s, const bd_loop_options *o, int64_t n) {
     BD_REQUIRE(n >= 1, BD_E_ARG, "training set is empty (%" PRId64 " images)", n);
-    BD_REQUIRE(o->tile == 1 || o->tile == 2 || o->tile == 4 || o->tile == 8, BD_E_ARG,
-               "tile = %d; must be 1, 2, 4 or 8", o->tile);
+    int micro = o->micro_batch ? o->micro_batch : o->batch;
+    BD_REQUIRE(o->tile == 1 || o->tile == 2 || o->tile == 4 || o->tile == 8 ||
+                   (o->tile >= 1 && o->tile == micro),
+               BD_E_ARG, "tile = %d; must be 1, 2, 4 or 8", o->tile);
     BD_REQUIRE(o->batch >= 1 && o->batch % o->tile == 0, BD_E_ARG,
                "batch = %d must be a positive multiple of tile = %d", o->batch, o->tile);
-    int micro = o->micro_batch ? o->micro_batch : o->batch;
     BD_REQUIRE(micro >= o->tile && micro % o->tile == 0, BD_E_ARG,
                "micro_batch = %d must be a multiple of tile = %d", micro, o->tile);
     BD_REQUIRE(o->batch % micro == 0, BD_E_ARG, "micro_batch = %d must divide batch = %d", micro,
@@ -151,13 +154,16 @@ static bd_status step_not_finite(const loop *l, const char *what, double lr) {
                    l->job->phase, l->at.step + 1, l->steps, what, lr, recent, kept);
 }
 
+/* A skipped step leaves the schedule where it was. */
 static double step_rate(const loop *l) {
-    int64_t last = bd_loop_shape_micros(&l->shape, l->at.step + 1) - 1;
+    int64_t last = bd_loop_shape_micros(&l->shape, l->at.step + 1 - l->at.scale.skipped) - 1;
     int64_t total = l->o->lr_total ? l->o->lr_total : bd_loop_shape_micros(&l->shape, l->steps);
     return l->o->lr * bd_lr_factor(last, l->o->warmup, total);
 }
 
-static bd_status step_gradient(loop *l) {
+/* Gradients of all micro-batches, and the update behind the last one. */
+static bd_status step_update(loop *l, const bd_adam *adam, double *norm) {
+    const bd_backend *b = l->job->backend;
     int micros = step_micros(&l->shape, l->at.step);
     for (l->micro = 0; l->micro < micros; l->micro++) {
         int images = micro_images(&l->shape, l->at.step, l->micro);
@@ -165,28 +171,38 @@ static bd_status step_gradient(loop *l) {
                       .n_iter = 1,
                       .before = tile_before,
                       .after = tile_after,
-                      .ctx = l};
-        BD_TRY(l->job->backend->run(l->engine, &run, l->micro > 0));
+                      .ctx = l,
+                      .loss_scale = (float)l->at.scale.scale};
+        if (l->micro == micros - 1)
+            return bd_backend_step(b, l->engine, &run, l->micro > 0, adam, norm);
+        BD_TRY(b->run(l->engine, &run, l->micro > 0));
     }
     return BD_OK;
 }
 
-static bd_status step_run(loop *l, bd_loop_row *row) {
-    const bd_backend *b = l->job->backend;
-    BD_TRY(step_gradient(l));
-    step_sum(row, l);
-    row->lr = step_rate(l);
+/* A step whose gradient is not finite ends the run, but in fp16, where the loss scale gives way. */
+static bd_status step_checked(loop *l, bd_status st, const bd_loop_row *row) {
+    if (st && st != BD_E_NUMERIC) return st;
     if (!isfinite(row->loss)) return step_not_finite(l, "the loss", row->lr);
-    bd_status st = b->grad_norm(l->engine, &row->grad_norm);
-    if (st == BD_E_NUMERIC) return step_not_finite(l, "the gradient", row->lr);
-    BD_TRY(st);
+    bool scaled = l->at.scale.scale > 0;
+    if (st && (!scaled || l->at.scale.scale < loss_scale_min))
+        return step_not_finite(l, "the gradient", row->lr);
+    if (scaled) bd_loss_scale_step(&l->at.scale, st == BD_OK);
+    return BD_OK;
+}
+
+static bd_status step_run(loop *l, bd_loop_row *row) {
+    *row = (bd_loop_row){.lr = step_rate(l), .grad_norm = NAN};
     bd_adam adam = {.lr = row->lr,
                     .beta1 = adam_beta1,
                     .beta2 = adam_beta2,
                     .eps = adam_eps,
                     .clip = l->o->clip,
-                    .k = l->at.step + 1};
-    BD_TRY(b->adam(l->engine, &adam, row->grad_norm));
+                    .k = l->at.step + 1 - l->at.scale.skipped,
+                    .loss_scale = (float)l->at.scale.scale};
+    bd_status st = step_update(l, &adam, &row->grad_norm);
+    if (!st || st == BD_E_NUMERIC) step_sum(row, l);
+    BD_TRY(step_checked(l, st, row));
 
     l->at.micro_steps += step_micros(&l->shape, l->at.step);
     l->at.images += row->images;
@@ -237,7 +253,7 @@ static bool save_due(const loop *l) {
 /* All that the bits of a run depend on, as one hash. */
 static bd_status settings_hash(loop *l) {
     char fingerprint[FINGERPRINT_MAX], text[SETTINGS_MAX];
-    BD_TRY(l->job->backend->fingerprint(fingerprint, sizeof fingerprint));
+    BD_TRY(l->job->backend->fingerprint(l->job->backend, fingerprint, sizeof fingerprint));
     const bd_loop_options *o = l->o;
     int n = snprintf(text, sizeof text,
                      "loop 1\n%s\n%s\nseed %" PRIu64 "\nbatch %d %d %d\nn %" PRId64
@@ -279,6 +295,8 @@ static bd_status check_options(const loop *l) {
     BD_REQUIRE(o->warmup >= 0 && o->lr_total >= 0 && o->checkpoint_steps >= 0 &&
                    o->checkpoint_seconds >= 0,
                BD_E_ARG, "%s: a count or time is negative", l->job->phase);
+    BD_REQUIRE(bd_backend_tile_ok(l->job->backend, o->tile), BD_E_ARG,
+               "%s: tile = %d; must be 1, 2, 4 or 8", l->job->phase, o->tile);
     BD_REQUIRE(!o->dir || bd_file_is_dir(o->dir), BD_E_MISSING, "%s: no folder %s", l->job->phase,
                o->dir);
     return BD_OK;
@@ -288,6 +306,7 @@ static bd_status loop_init(loop *l, const bd_loop_job *job, const bd_loop_option
     *l = (loop){.job = job, .o = o, .saved_step = -1};
     BD_TRY(bd_loop_shape_init(&l->shape, o, job->n));
     l->steps = bd_loop_shape_steps(&l->shape, o);
+    if (job->backend->precision == BD_PRECISION_FP16) bd_loss_scale_init(&l->at.scale);
     BD_TRY(check_options(l));
     BD_TRY(settings_hash(l));
     l->loss = calloc((size_t)o->batch, sizeof *l->loss);
@@ -295,7 +314,7 @@ static bd_status loop_init(loop *l, const bd_loop_job *job, const bd_loop_option
     BD_REQUIRE(l->loss && l->poisoned, BD_E_MEMORY, "%s: out of memory", job->phase);
     BD_TRY(bd_params_from_graph(&l->m, job->graph));
     BD_TRY(bd_params_from_graph(&l->v, job->graph));
-    BD_TRY(job->backend->engine_create(&l->engine, job->graph, job->pool));
+    BD_TRY(job->backend->engine_create(&l->engine, job->backend, job->graph, job->pool));
     if (job->set_up) BD_TRY(job->set_up(job->ctx, l->engine));
     BD_TRY(resume(l));
     l->sitting = l->saved_time = bd_clock_seconds();

@@ -18,7 +18,7 @@ typedef struct {
     uint64_t seed;
     int batch;        /* images of one optimiser step                                            */
     int micro_batch;  /* images whose mean is one loss; 0 = batch; must divide batch             */
-    int tile;         /* images of one tile: 1, 2, 4 or 8; must divide micro_batch               */
+    int tile;         /* images of one tile: 1, 2, 4, 8 or micro_batch (bd_backend_tile); divides it */
     int64_t steps;    /* optimiser steps; 0 = as many as epochs take                             */
     int64_t epochs;   /* used when steps is 0                                                    */
     double lr;        /* base learning rate                                                      */
@@ -81,6 +81,8 @@ int64_t bd_loop_shape_steps(const bd_loop_shape *s, const bd_loop_options *o);
  *   source   Adam (0.9, 0.999, 1e-8), clip and rate as graph/backend.h and nn/lr.h; a step whose
  *            last micro-batch is the m-th of the run (from 0) is made at the schedule's m, so the
  *            first has rate 0
+ *            In fp16 the loss is scaled (train/loss_scale.h); a step whose gradient overflows is skipped: no update,
+ *            and the schedule and Adam's count do not move on, as in the original
  *   units    log.csv: a header, then one row a step; seconds, the last column, is the only one
  *            that is not reproducible
  *   errors   BD_E_ARG: options, or a checkpoint of other settings; BD_E_NUMERIC: loss or gradient

@@ -57,7 +57,7 @@ bd_status bd_sampler_engine_create(bd_sampler_engine **out, const bd_sampler_eng
     s->history = spec->history;
     bd_status st;
     BD_TRY_TO(failed, st, graph_build(s, spec->unet));
-    BD_TRY_TO(failed, st, s->backend->engine_create(&s->engine, s->graph, spec->pool));
+    BD_TRY_TO(failed, st, s->backend->engine_create(&s->engine, s->backend, s->graph, spec->pool));
     *out = s;
     return BD_OK;
 failed:

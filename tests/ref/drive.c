@@ -93,6 +93,8 @@ void ref_value(const bd_graph *g, int tensor, int tile, int iter, void *dst) {
         for (size_t i = 0; i < bd_tensor_count(t); i++)
             ((uint8_t *)dst)[i] = (uint8_t)(i * 37 % 256);
         break;
+    case BD_TYPE_BF16:
+    case BD_TYPE_F16: abort(); /* a builder makes no such leaf */
     }
 }
 
@@ -118,7 +120,7 @@ bd_status ref_drive_create(ref_drive **out, const bd_backend *backend, const bd_
     d->backend = backend;
     d->n_tensors = bd_graph_tensor_count(g);
     BD_TRY(bd_pool_create(&d->pool, workers));
-    BD_TRY(backend->engine_create(&d->engine, g, d->pool));
+    BD_TRY(backend->engine_create(&d->engine, backend, g, d->pool));
     d->n_tiles = max_tiles;
     d->out = must(calloc((size_t)max_tiles * (size_t)d->n_tensors, sizeof *d->out));
     for (int i = 0; i < d->n_tensors; i++) {
@@ -170,7 +172,7 @@ static bd_status after(void *ctx, int tile, int iter, const bd_view *v) {
 bd_status ref_drive_run(ref_drive *d, int n_tiles, int n_iter, bool accumulate) {
     BD_REQUIRE(n_tiles <= d->n_tiles, BD_E_ARG, "made for %d tiles, not %d", d->n_tiles, n_tiles);
     d->n_iter = n_iter;
-    const bd_run r = {n_tiles, n_iter, before, after, d};
+    const bd_run r = {n_tiles, n_iter, before, after, d, 0};
     return d->backend->run(d->engine, &r, accumulate);
 }
 

@@ -9,6 +9,8 @@ void ref_to_double(double *out, const bd_tensor *t, const void *src) {
         case BD_TYPE_F64: out[i] = ((const double *)src)[i]; break;
         case BD_TYPE_I32: out[i] = ((const int32_t *)src)[i]; break;
         case BD_TYPE_U8: out[i] = ((const uint8_t *)src)[i]; break;
+        case BD_TYPE_BF16:
+        case BD_TYPE_F16: abort(); /* lowering alone makes them */
         }
 }
 
