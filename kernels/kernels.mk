@@ -45,7 +45,7 @@ $(BUILD)/emu/%.o: tests/emu/%.cpp
 $(BUILD)/emu/%.o: tests/emu/%.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	$(Q)$(COMPILE) -Itests -c -o $@ $<
+	$(Q)$(COMPILE) -Itests $(addprefix -isystem ,$(wildcard $(CUDA_HOME)/include)) -c -o $@ $<
 
 # The program as it is, on the emulated device: slow, for tests.
 $(BUILD)/baddiff-emulated: $(CLI_OBJ) $(EMU_OBJ) $(BUILD)/libbaddiff.a
