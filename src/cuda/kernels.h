@@ -120,7 +120,7 @@ enum { BD_K_SEGMENTS = 256, BD_K_SEGMENT_MIN = 64 };
 /* Segments of `rows` rows: at most BD_K_SEGMENTS, each of at least BD_K_SEGMENT_MIN rows but the last. */
 static inline size_t bd_k_segment_rows(size_t rows) {
     size_t per = (rows + BD_K_SEGMENTS - 1) / BD_K_SEGMENTS;
-    return per < BD_K_SEGMENT_MIN ? BD_K_SEGMENT_MIN : per;
+    return per < (size_t)BD_K_SEGMENT_MIN ? (size_t)BD_K_SEGMENT_MIN : per;
 }
 static inline size_t bd_k_segments(size_t rows) {
     size_t per = bd_k_segment_rows(rows);
