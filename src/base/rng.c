@@ -2,17 +2,12 @@
 
 #include <string.h>
 
-#include "base/mathfn.h"
+#include "base/philox.h"
 
 /* The generators work on LANES counters at once. The loops below are written so that the compiler vectorises
  * them; each is compiled for the baseline, AVX2 and AVX-512, and all three give the same bits (integers, and
  * base/mathfn.h). */
 enum { LANES = 16, BLOCK_WORDS = 4 * LANES };
-
-#define PHILOX_M0 0xD2511F53u
-#define PHILOX_M1 0xCD9E8D57u
-#define PHILOX_W0 0x9E3779B9u
-#define PHILOX_W1 0xBB67AE85u
 
 /* Structure of arrays: word w of counter j is w[w][j]. */
 typedef struct {
@@ -20,19 +15,9 @@ typedef struct {
 } lanes;
 
 void bd_philox4x32(uint32_t out[4], const uint32_t ctr[4], const uint32_t key[2]) {
-    uint32_t c[4] = {ctr[0], ctr[1], ctr[2], ctr[3]};
-    uint32_t k0 = key[0], k1 = key[1];
-    for (int round = 0; round < 10; round++) {
-        uint64_t p0 = (uint64_t)PHILOX_M0 * c[0];
-        uint64_t p1 = (uint64_t)PHILOX_M1 * c[2];
-        c[0] = (uint32_t)(p1 >> 32) ^ c[1] ^ k0;
-        c[1] = (uint32_t)p1;
-        c[2] = (uint32_t)(p0 >> 32) ^ c[3] ^ k1;
-        c[3] = (uint32_t)p0;
-        k0 += PHILOX_W0;
-        k1 += PHILOX_W1;
-    }
-    memcpy(out, c, sizeof c);
+    uint32_t x[4] = {ctr[0], ctr[1], ctr[2], ctr[3]};
+    bd_philox_block(x, key[0], key[1]);
+    memcpy(out, x, sizeof x);
 }
 
 /* Blocks first .. first+LANES-1 of the key's sequence. */
@@ -44,32 +29,12 @@ BD_INLINE void philox_lanes(lanes *x, bd_rng_key k, uint32_t first) {
         x->w[2][j] = k.index;
         x->w[3][j] = k.stream;
     }
-    for (int round = 0; round < 10; round++) {
-        for (int j = 0; j < LANES; j++) {
-            uint64_t p0 = (uint64_t)PHILOX_M0 * x->w[0][j];
-            uint64_t p1 = (uint64_t)PHILOX_M1 * x->w[2][j];
-            uint32_t c1 = x->w[1][j], c3 = x->w[3][j];
-            x->w[0][j] = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-            x->w[1][j] = (uint32_t)p1;
-            x->w[2][j] = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-            x->w[3][j] = (uint32_t)p0;
-        }
-        k0 += PHILOX_W0;
-        k1 += PHILOX_W1;
+    for (int round = 0; round < BD_PHILOX_ROUNDS; round++) {
+        for (int j = 0; j < LANES; j++)
+            bd_philox_round(&x->w[0][j], &x->w[1][j], &x->w[2][j], &x->w[3][j], k0, k1);
+        k0 += BD_PHILOX_W0;
+        k1 += BD_PHILOX_W1;
     }
-}
-
-/* Box-Muller. The radius takes (word >> 8) + 1 in units of 2^-24, a number in (0, 1] that float holds exactly,
- * so the logarithm never sees 0; the angle takes word >> 8 in units of 2^-24 of a turn.
- * The largest normal is sqrt(2 * 24 * ln 2) = 5.77. */
-BD_INLINE void box_muller(float *cosine, float *sine, uint32_t word0, uint32_t word1) {
-    float u = (float)(int32_t)((word0 >> 8) + 1u) * 0x1p-24f;
-    float turn = (float)(int32_t)(word1 >> 8) * 0x1p-24f;
-    float radius = __builtin_sqrtf(-2.0f * bd_logf(u));
-    float s, c;
-    bd_sincos_2pi(turn, &s, &c);
-    *cosine = radius * c;
-    *sine = radius * s;
 }
 
 BD_INLINE void bits_block(uint32_t *out, bd_rng_key k, uint32_t block) {
@@ -88,8 +53,8 @@ BD_INLINE void normal_block(float *out, bd_rng_key k, uint32_t block) {
     float z[4][LANES];
     philox_lanes(&x, k, block);
     for (int j = 0; j < LANES; j++) {
-        box_muller(&z[0][j], &z[1][j], x.w[0][j], x.w[1][j]);
-        box_muller(&z[2][j], &z[3][j], x.w[2][j], x.w[3][j]);
+        bd_box_muller(&z[0][j], &z[1][j], x.w[0][j], x.w[1][j]);
+        bd_box_muller(&z[2][j], &z[3][j], x.w[2][j], x.w[3][j]);
     }
     for (int j = 0; j < LANES; j++) {
         out[4 * j] = z[0][j];
