@@ -744,7 +744,7 @@ static void norms_take_over_the_channel_sum(void **state) {
     (void)state;
     for (int what = 0; what <= NORM_SILU; what++) {
         bd_graph *g = norm_after_channel(what), *low;
-        assert_int_equal(bd_graph_lower(&low, g, BD_CAN_NORM_CHANNEL), BD_OK);
+        assert_int_equal(bd_graph_lower(&low, g, BD_CAN_NORM_CHANNEL, BD_TYPE_F32), BD_OK);
         int sum = bd_graph_find(g, "add_channel"), v = bd_graph_find(g, "v");
         assert_int_equal(bd_graph_node_count(low), bd_graph_node_count(g) - 1);
         assert_int_equal(bd_graph_tensor_count(low), bd_graph_tensor_count(g));
@@ -776,7 +776,7 @@ static void other_channel_sums_stay(void **state) {
                  {NORM_BY_SUM, BD_CAN_NORM_CHANNEL, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bd_graph *g = norm_after_channel(cases[i].what), *low;
-        assert_int_equal(bd_graph_lower(&low, g, cases[i].can), BD_OK);
+        assert_int_equal(bd_graph_lower(&low, g, cases[i].can, BD_TYPE_F32), BD_OK);
         assert_int_equal(count_op(low, BD_OP_add_channel), cases[i].sums);
         bd_graph_destroy(low);
         bd_graph_destroy(g);

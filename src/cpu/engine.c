@@ -20,20 +20,11 @@ static float *floats(void *block, size_t offset) {
     return p;
 }
 
-static bool is_conv(bd_op op) {
-    return op == BD_OP_conv2d || op == BD_OP_conv2d_bwd_data || op == BD_OP_conv2d_bwd_weight;
-}
-
 static bd_conv_shape conv_shape(const bd_graph *g, const bd_node *n) {
-    int xi = n->op == BD_OP_conv2d_bwd_data ? n->out[0] : n->in[0];
-    int yi = n->op == BD_OP_conv2d            ? n->out[0]
-             : n->op == BD_OP_conv2d_bwd_data ? n->in[0]
-                                              : n->in[1];
-    const bd_tensor *x = bd_graph_tensor(g, xi), *y = bd_graph_tensor(g, yi);
-    bool bias =
-        n->op == BD_OP_conv2d ? n->in[2] >= 0 : n->op == BD_OP_conv2d_bwd_weight && n->out[1] >= 0;
+    bd_conv_tensors t = bd_node_conv(n);
+    const bd_tensor *x = bd_graph_tensor(g, t.x), *y = bd_graph_tensor(g, t.y);
     return (bd_conv_shape){x->dim[0], x->dim[1], x->dim[2],    x->dim[3], y->dim[1],
-                           y->dim[2], y->dim[3], n->attr.conv, bias};
+                           y->dim[2], y->dim[3], n->attr.conv, t.b >= 0};
 }
 
 /* Weights stay packed between uses; a weight gradient that is summed over tiles stays packed too. Any other
@@ -47,7 +38,7 @@ static bool packs_in_workspace(const bd_engine *e, const bd_node *n) {
 static bd_status make_convs(bd_engine *e, size_t *workspace) {
     for (int i = 0; i < bd_graph_node_count(e->g); i++) {
         const bd_node *n = bd_graph_node(e->g, i);
-        if (!is_conv(n->op)) {
+        if (!bd_op_is_conv(n->op)) {
             workspace[i] = cpu_ops[n->op].workspace ? cpu_ops[n->op].workspace(e->g, n) : 0;
             continue;
         }
@@ -147,16 +138,9 @@ static bd_status bind_conv(bd_engine *e, cpu_worker *k, int i) {
     else
         packed =
             n->op == BD_OP_conv2d_bwd_weight ? k->data[n->out[0]] : e->packed + e->packed_at[i];
-#define AT(id) ((id) < 0 ? NULL : k->data[id])
-    if (n->op == BD_OP_conv2d)
-        return bd_conv_bind(&k->conv[i], e->conv[i], AT(n->in[0]), packed, AT(n->in[2]),
-                            AT(n->out[0]), scratch);
-    if (n->op == BD_OP_conv2d_bwd_data)
-        return bd_conv_bind(&k->conv[i], e->conv[i], AT(n->out[0]), packed, NULL, AT(n->in[0]),
-                            scratch);
-    return bd_conv_bind(&k->conv[i], e->conv[i], AT(n->in[0]), packed, AT(n->out[1]), AT(n->in[1]),
-                        scratch);
-#undef AT
+    bd_conv_tensors t = bd_node_conv(n);
+    return bd_conv_bind(&k->conv[i], e->conv[i], k->data[t.x], packed,
+                        t.b < 0 ? NULL : k->data[t.b], k->data[t.y], scratch);
 }
 
 static bd_status bind_worker(bd_engine *e, cpu_worker *k) {
@@ -170,7 +154,7 @@ static bd_status check_graph(const bd_engine *e) {
     BD_REQUIRE(e->vec, BD_E_DEVICE,
                "cpu: this processor has no AVX2 and FMA, which the CPU backend needs");
     for (int i = 0; i < bd_graph_node_count(e->g); i++)
-        BD_REQUIRE(is_conv(bd_graph_node(e->g, i)->op) || cpu_ops[bd_graph_node(e->g, i)->op].run,
+        BD_REQUIRE(bd_op_is_conv(bd_graph_node(e->g, i)->op) || cpu_ops[bd_graph_node(e->g, i)->op].run,
                    BD_E_ARG, "cpu: op %s cannot stand in a graph",
                    bd_op_name(bd_graph_node(e->g, i)->op));
     return BD_OK;
@@ -252,7 +236,7 @@ static bd_status engine_create(bd_engine **out, const bd_backend *self, const bd
         .pool = pool, .vec = bd_vec_best(), .workers = bd_pool_workers(pool), .dirty = true};
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->moved, NULL);
-    bd_status st = bd_graph_lower(&e->g, g, BD_CAN_NORM_CHANNEL);
+    bd_status st = bd_graph_lower(&e->g, g, BD_CAN_NORM_CHANNEL, BD_TYPE_F32);
     if (!st) st = build(e);
     if (st) {
         engine_destroy(e);

@@ -445,6 +445,10 @@ static bd_status run_sampler_step(const cpu_call *c) {
     return BD_OK;
 }
 
+/* Lowering for the CPU makes no casts. */
+#define run_cast NULL
+#define workspace_cast NULL
+
 /* STEP ops act on all parameters at once: the engine runs them (engine.c). */
 #define run_grad_norm NULL
 #define run_adam NULL

@@ -164,6 +164,18 @@ int bd_graph_grad(const bd_graph *g, int param) {
     return g->grad_of && param >= 0 && param < g->n_grad_of ? g->grad_of[param] : -1;
 }
 
+bool bd_op_is_conv(bd_op op) {
+    return op == BD_OP_conv2d || op == BD_OP_conv2d_bwd_data || op == BD_OP_conv2d_bwd_weight;
+}
+
+bd_conv_tensors bd_node_conv(const bd_node *n) {
+    switch (n->op) {
+    case BD_OP_conv2d: return (bd_conv_tensors){n->in[0], n->in[1], n->in[2], n->out[0]};
+    case BD_OP_conv2d_bwd_data: return (bd_conv_tensors){n->out[0], n->in[1], -1, n->in[0]};
+    default: return (bd_conv_tensors){n->in[0], n->out[0], n->out[1], n->in[1]};
+    }
+}
+
 double bd_node_flops(const bd_graph *g, const bd_node *n) {
     /* an op without inputs or outputs looks at neither */
     const bd_tensor *a = &g->tensors[n->in[0] >= 0 ? n->in[0] : 0];

@@ -150,6 +150,16 @@ BD_MUST_CHECK bd_status bd_graph_backward(bd_graph *g, int loss, const int *wrt,
 /* bd_graph_grad -- id of the GRAD tensor of a PARAM after bd_graph_backward; -1 before. */
 int bd_graph_grad(const bd_graph *g, int param);
 
+/* bd_op_is_conv -- a convolution in one of its three directions? */
+bool bd_op_is_conv(bd_op op);
+
+/* The tensors of a convolution node in any direction: images or their gradient on the input side (x) and on the
+ * output side (y), filters or their gradient (w), bias or its gradient (b); -1 where a node has none. */
+typedef struct {
+    int x, w, b, y;
+} bd_conv_tensors;
+bd_conv_tensors bd_node_conv(const bd_node *n);
+
 /* bd_node_flops -- multiply-adds x 2 of a convolution or attention node in one run; 0 for other ops. */
 double bd_node_flops(const bd_graph *g, const bd_node *n);
 

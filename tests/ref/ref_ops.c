@@ -28,11 +28,17 @@ size_t ref_count(const ref_tensor *t) {
     return (size_t)t->dim[0] * (size_t)t->dim[1] * (size_t)t->dim[2] * (size_t)t->dim[3];
 }
 
+void ref_cast(const ref_args *a) {
+    for (size_t i = 0; i < ref_count(&a->out[0]); i++) a->out[0].data[i] = a->in[0].data[i];
+}
+
 void ref_conv2d(const ref_args *a) {
-    const ref_tensor *x = &a->in[0], *w = &a->in[1], *b = &a->in[2], *y = &a->out[0];
+    const ref_tensor *x = &a->in[0], *w = &a->in[1], *b = &a->in[2], *z = &a->in[3],
+                     *y = &a->out[0];
     const bd_conv_attr *c = &a->node->attr.conv;
     EACH (y, n, i, j, o) {
         double s = b->data ? b->data[o] : 0;
+        if (z->data) s += *at(z, n, i, j, o);
         for (int u = 0; u < c->kh; u++)
             for (int v = 0; v < c->kw; v++)
                 for (int k = 0; k < x->dim[3]; k++) {
