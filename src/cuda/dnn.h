@@ -14,12 +14,12 @@ typedef enum { BD_DNN_FWD, BD_DNN_BWD_DATA, BD_DNN_BWD_WEIGHT } bd_dnn_dir;
 /* Images [N,H,W,C], filters [O,KH,KW,I], all of one element type, 16-byte aligned; accumulation in float32. */
 typedef struct {
     bd_dnn_dir dir;
-    bd_type type;          /* F32, BF16, F16 */
-    bool tf32;             /* F32 only: the tensor cores' 10-bit mantissa is allowed */
-    bool accumulate;       /* result += instead of = (beta = 1) */
-    int n, h, w, i;        /* input images */
-    int oh, ow, o;         /* output images */
-    bd_conv_attr attr;     /* padding may differ on the two sides */
+    bd_type type;      /* F32, BF16, F16 */
+    bool tf32;         /* F32 only: the tensor cores' 10-bit mantissa is allowed */
+    bool accumulate;   /* result += instead of = (beta = 1) */
+    int n, h, w, i;    /* input images */
+    int oh, ow, o;     /* output images */
+    bd_conv_attr attr; /* padding may differ on the two sides */
 } bd_dnn_conv;
 
 /* What plans are made for: the library, and a device or the text of its properties. */
@@ -28,10 +28,11 @@ typedef struct bd_dnn bd_dnn;
 typedef struct {
     const struct bd_dnn_api *api; /* functions of the library; borrowed */
     int device;                   /* >= 0: this device, and plans can be run */
-    const char *properties;       /* device < 0: JSON text of device properties; plans can be built only */
-    const char *cache;            /* folder of chosen plans, NULL = none; made when missing */
-    const char *device_name;      /* part of the cache's keys: "NVIDIA H100 ..., 132 SMs, 9.0" */
-    size_t workspace_max;         /* choices that want more are passed over; 0 = 256 MiB */
+    const char
+        *properties;   /* device < 0: JSON text of device properties; plans can be built only */
+    const char *cache; /* folder of chosen plans, NULL = none; made when missing */
+    const char *device_name; /* part of the cache's keys: "NVIDIA H100 ..., 132 SMs, 9.0" */
+    size_t workspace_max;    /* choices that want more are passed over; 0 = 256 MiB */
 } bd_dnn_spec;
 
 /* bd_dnn_create
@@ -39,7 +40,7 @@ typedef struct {
  *   memory   caller frees with bd_dnn_destroy, after all its plans; copies the texts of the spec
  *   tested   tests/test_cuda_dnn.c (simulated library), tests/test_cuda_plans.c (the real one) */
 BD_MUST_CHECK bd_status bd_dnn_create(bd_dnn **out, const bd_dnn_spec *spec);
-void bd_dnn_destroy(bd_dnn *d); /* NULL allowed */
+void bd_dnn_destroy(bd_dnn *d);      /* NULL allowed */
 int bd_dnn_version(const bd_dnn *d); /* 91900 = 9.19.0 */
 BD_MUST_CHECK bd_status bd_dnn_set_stream(bd_dnn *d, void *stream);
 
@@ -62,8 +63,8 @@ bool bd_dnn_plan_compiled(const bd_dnn_plan *p); /* made by the run-time compile
 typedef struct bd_dnn_bound bd_dnn_bound;
 /* bd_dnn_bind -- x: input images or their gradient; w: filters or their gradient; y: output images or their gradient
  * (device pointers); workspace: bd_dnn_plan_workspace bytes, 16-byte aligned. Borrows the plan. */
-BD_MUST_CHECK bd_status bd_dnn_bind(bd_dnn_bound **out, bd_dnn *d, const bd_dnn_plan *p, void *x, void *w, void *y,
-                                    void *workspace);
+BD_MUST_CHECK bd_status bd_dnn_bind(bd_dnn_bound **out, bd_dnn *d, const bd_dnn_plan *p, void *x,
+                                    void *w, void *y, void *workspace);
 void bd_dnn_unbind(bd_dnn *d, bd_dnn_bound *b); /* NULL allowed */
 BD_MUST_CHECK bd_status bd_dnn_run(bd_dnn *d, const bd_dnn_bound *b);
 
