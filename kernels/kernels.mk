@@ -47,7 +47,8 @@ $(BUILD)/emu/%.o: tests/emu/%.c
 	@echo "  CC    $<"
 	$(Q)$(COMPILE) -Itests $(addprefix -isystem ,$(wildcard $(CUDA_HOME)/include)) -c -o $@ $<
 
-# The program as it is, on the emulated device: slow, for tests.
-$(BUILD)/baddiff-emulated: $(CLI_OBJ) $(EMU_OBJ) $(BUILD)/libbaddiff.a
+# The program as it is, on the emulated device: slow, for tests. (Read before the Makefile knows CLI_OBJ and its goals.)
+.DEFAULT_GOAL := all
+$(BUILD)/baddiff-emulated: $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard src/cli/*.c))) $(EMU_OBJ) $(BUILD)/libbaddiff.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter-out %.a,$^) $(filter %.a,$^) $(ALL_LDLIBS)
