@@ -192,14 +192,15 @@ struct emu_graph {
 struct emu_stream {
     unsigned magic;
     emu_graph *capture; // nullptr: work runs at once
-    bool broken;        // the capture met a call that it does not allow
+    long forbidden;     // forbidden_calls when the capture began
 };
 struct emu_event {
     unsigned magic;
     double ms;
 };
 enum { STREAM_MAGIC = 0x57bea3, EVENT_MAGIC = 0xe7e27 };
-static int capturing; // streams that capture, in the whole program
+static int capturing;        // streams that capture, in the whole program
+static long forbidden_calls; // that a capture does not allow: they spoil all captures under way
 
 static emu_stream *as_stream(void *stream) {
     emu_stream *s = static_cast<emu_stream *>(stream);
@@ -248,10 +249,9 @@ int emu_enqueue(void *stream, void (*run)(void *arg), const void *arg, size_t by
     return enqueue(stream, run, arg, bytes);
 }
 
-// What a capture forbids also spoils it, as on devices.
 static int forbid_capture(emu_stream *s, const char *what) {
     if (s ? !s->capture : !__atomic_load_n(&capturing, __ATOMIC_SEQ_CST)) return 0;
-    if (s) s->broken = true;
+    __atomic_add_fetch(&forbidden_calls, 1, __ATOMIC_SEQ_CST);
     EMU_REFUSE(EMU_E_CAPTURE, "%s while a stream captures", what);
 }
 #define EMU_NOT_CAPTURING(s, what)               \
@@ -296,7 +296,7 @@ static int capture_begin(void *stream) {
     s->capture = static_cast<emu_graph *>(calloc(1, sizeof(emu_graph)));
     if (!s->capture) return EMU_E_MEMORY;
     s->capture->end = &s->capture->first;
-    s->broken = false;
+    s->forbidden = __atomic_load_n(&forbidden_calls, __ATOMIC_SEQ_CST);
     __atomic_add_fetch(&capturing, 1, __ATOMIC_SEQ_CST);
     return 0;
 }
@@ -308,10 +308,11 @@ static int capture_end(void **graph, void *stream) {
     emu_graph *g = s->capture;
     s->capture = nullptr;
     __atomic_sub_fetch(&capturing, 1, __ATOMIC_SEQ_CST);
+    bool spoilt = s->forbidden != __atomic_load_n(&forbidden_calls, __ATOMIC_SEQ_CST);
     int st = count_call("capture_end");
-    if (st || s->broken) free_graph(g);
+    if (st || spoilt) free_graph(g);
     if (st) return st;
-    if (s->broken) EMU_REFUSE(EMU_E_CAPTURE, "the capture met a call that it does not allow");
+    if (spoilt) EMU_REFUSE(EMU_E_CAPTURE, "the capture met a call that it does not allow");
     *graph = g;
     return 0;
 }
