@@ -58,9 +58,8 @@ template <int V, class T> static int add(const bd_k_add *a, void *stream) {
 }
 
 int bd_cuda_add(const bd_k_add *a, void *stream) {
-    const bool wide = bd_aligned(a->y, a->a, a->b);
     int st = BD_K_INVALID;
-    BD_WITH_TYPE(a->type, T, st = wide ? add<bd_width<T>::N, T>(a, stream) : add<1, T>(a, stream));
+    BD_WITH_VECTOR(a->type, 0, bd_aligned(a->y, a->a, a->b), T, V, st = add<V, T>(a, stream));
     return st;
 }
 
@@ -149,10 +148,8 @@ template <int V, class T> static int silu(const bd_k_silu *a, void *stream) {
 }
 
 int bd_cuda_silu(const bd_k_silu *a, void *stream) {
-    const bool wide = bd_aligned(a->y, a->x);
     int st = BD_K_INVALID;
-    BD_WITH_TYPE(a->type, T,
-                 st = wide ? silu<bd_width<T>::N, T>(a, stream) : silu<1, T>(a, stream));
+    BD_WITH_VECTOR(a->type, 0, bd_aligned(a->y, a->x), T, V, st = silu<V, T>(a, stream));
     return st;
 }
 
@@ -176,10 +173,9 @@ template <int V, class T> static int silu_bwd(const bd_k_silu_bwd *a, void *stre
 }
 
 int bd_cuda_silu_bwd(const bd_k_silu_bwd *a, void *stream) {
-    const bool wide = bd_aligned(a->dx, a->dy, a->x);
     int st = BD_K_INVALID;
-    BD_WITH_TYPE(a->type, T,
-                 st = wide ? silu_bwd<bd_width<T>::N, T>(a, stream) : silu_bwd<1, T>(a, stream));
+    BD_WITH_VECTOR(a->type, 0, bd_aligned(a->dx, a->dy, a->x), T, V,
+                   st = silu_bwd<V, T>(a, stream));
     return st;
 }
 
@@ -200,10 +196,8 @@ template <int V, class T> static int relu(const bd_k_relu *a, void *stream) {
 }
 
 int bd_cuda_relu(const bd_k_relu *a, void *stream) {
-    const bool wide = bd_aligned(a->y, a->x);
     int st = BD_K_INVALID;
-    BD_WITH_TYPE(a->type, T,
-                 st = wide ? relu<bd_width<T>::N, T>(a, stream) : relu<1, T>(a, stream));
+    BD_WITH_VECTOR(a->type, 0, bd_aligned(a->y, a->x), T, V, st = relu<V, T>(a, stream));
     return st;
 }
 
@@ -227,9 +221,8 @@ template <int V, class T> static int relu_bwd(const bd_k_relu_bwd *a, void *stre
 }
 
 int bd_cuda_relu_bwd(const bd_k_relu_bwd *a, void *stream) {
-    const bool wide = bd_aligned(a->dx, a->dy, a->x);
     int st = BD_K_INVALID;
-    BD_WITH_TYPE(a->type, T,
-                 st = wide ? relu_bwd<bd_width<T>::N, T>(a, stream) : relu_bwd<1, T>(a, stream));
+    BD_WITH_VECTOR(a->type, 0, bd_aligned(a->dx, a->dy, a->x), T, V,
+                   st = relu_bwd<V, T>(a, stream));
     return st;
 }

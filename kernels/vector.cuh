@@ -6,6 +6,14 @@
 
 #include "kernel.h"
 
+// Before a loop without a fixed count whose loads should be under way together.
+#ifdef BD_EMULATOR
+#define BD_UNROLL(n)
+#else
+#define BD_UNROLL_TEXT(x) _Pragma(#x)
+#define BD_UNROLL(n) BD_UNROLL_TEXT(unroll n)
+#endif
+
 // N neighbours of a tensor, moved by one load or store.
 template <class T, int N> struct alignas(sizeof(T) * N) bd_pack { T at[N]; };
 
@@ -44,6 +52,19 @@ template <int V, class T> __device__ __forceinline__ void bd_add_vec(float *x, c
 template <class... P> static inline bool bd_aligned(const P *...p) {
     return ((reinterpret_cast<uintptr_t>(p) | ... | 0) & 15) == 0;
 }
+
+// BD_WITH_TYPE with V besides T: how many elements a thread takes at a time. 16 bytes of them when all pointers are
+// aligned and V divides c (which is 0 where a tail is allowed), else 1.
+#define BD_WITH_VECTOR(type, c, aligned, T, V, ...)   \
+    BD_WITH_TYPE(                                     \
+        type, T,                                      \
+        if ((aligned) && (c) % bd_width<T>::N == 0) { \
+            constexpr int V = bd_width<T>::N;         \
+            __VA_ARGS__;                              \
+        } else {                                      \
+            constexpr int V = 1;                      \
+            __VA_ARGS__;                              \
+        })
 
 // Grid and block of an elementwise kernel: at most 4096 blocks of 256 threads, four times what an H100 holds, so that
 // its end is even; threads stride over the rest.

@@ -65,7 +65,7 @@ typedef struct {
     bd_type type;
     int n, h, w, c;
 } bd_k_upsample2;
-/* dy [N,2H,2W,C] -> dx [N,H,W,C]; the four added in the order (0,0) (0,1) (1,0) (1,1) */
+/* dy [N,2H,2W,C] -> dx [N,H,W,C]; of the four, (0,0) + (0,1) and (1,0) + (1,1) are added, then the two sums */
 typedef struct {
     void *dx;
     const void *dy;
@@ -105,7 +105,8 @@ typedef struct {
 } bd_k_max_pool_bwd, bd_k_avg_pool_bwd;
 
 /* y[g,c] = k * sum over r < rows of x[g,r,c] (+ y when accumulate). Segments of rows are summed first, then their
- * partial sums in order, in float32. scratch: bd_k_sum_rows_scratch bytes */
+ * partial sums, in float32, each by a tree fixed by the counts of rows and channels. scratch: bd_k_sum_rows_scratch
+ * bytes; no two of y, x, scratch overlap */
 typedef struct {
     void *y;
     const void *x;
@@ -166,13 +167,25 @@ typedef struct {
     float eps;
     bool silu, accumulate;
 } bd_k_group_norm_bwd;
-/* Two sums a (segment, image, channel), two sums an (image, channel), two an (image, group): enough for both
- * directions. */
-static inline size_t bd_k_group_norm_scratch(int n, int hw, int c, int groups) {
-    return ((bd_k_segments((size_t)hw) + 1) * (size_t)n * (size_t)c +
-            (size_t)n * (size_t)groups) *
-           2 * sizeof(float);
+/* Both directions sum over ranges of pixels, then over the ranges: at most BD_K_NORM_RANGES, each of at least
+ * BD_K_NORM_RANGE pixels but the last. */
+enum { BD_K_NORM_RANGES = 64, BD_K_NORM_RANGE = 1024 };
+static inline int bd_k_norm_range(int hw) {
+    int per = hw / BD_K_NORM_RANGES + (hw % BD_K_NORM_RANGES != 0);
+    return per < BD_K_NORM_RANGE ? BD_K_NORM_RANGE : per;
 }
+static inline int bd_k_norm_ranges(int hw) {
+    int per = bd_k_norm_range(hw);
+    return hw / per + (hw % per != 0);
+}
+/* Two sums a (range, image, channel), two an (image, channel), two an (image, group): enough for both directions. */
+static inline size_t bd_k_group_norm_scratch(int n, int hw, int c, int groups) {
+    size_t sums = ((size_t)bd_k_norm_ranges(hw) + 1) * (size_t)c + (size_t)groups;
+    return (size_t)n * sums * 2 * sizeof(float);
+}
+/* bd_cuda_group_norm_shared -- the shared memory, in bytes, that a block of either direction may ask for; 0 (as it
+ * begins): what the device has. Results do not depend on it: tests set it to reach every way of cutting the work. */
+void bd_cuda_group_norm_shared(size_t bytes);
 
 /* Rows of p: softmax(scale p) in place */
 typedef struct {
