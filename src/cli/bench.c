@@ -136,9 +136,9 @@ typedef struct {
 
 static bd_status sum_ops(op_sum sum[BD_OP_COUNT], const bench_net *b, int repeat) {
     int n = 0;
-    bd_op_profile *rows = calloc((size_t)bd_graph_node_count(b->g) + 1, sizeof *rows);
-    BD_REQUIRE(rows, BD_E_MEMORY, "bench: out of memory");
-    bd_status st = bd_cpu_profile(b->engine, repeat, rows, &n);
+    bd_op_profile *rows;
+    bd_status st = bd_backend_cpu.profile(b->engine, repeat, &rows, &n);
+    if (st) return st;
     for (int i = 0; i < n; i++) {
         op_sum *s = &sum[rows[i].op];
         s->calls++;

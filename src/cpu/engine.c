@@ -469,20 +469,6 @@ static bd_status fingerprint(const bd_backend *self, char *out, size_t size) {
     return BD_OK;
 }
 
-const bd_backend bd_backend_cpu = {
-    .name = "cpu",
-    .fingerprint = fingerprint,
-    .engine_create = engine_create,
-    .engine_destroy = engine_destroy,
-    .engine_memory = engine_memory,
-    .slot_set = slot_set,
-    .slot_get = slot_get,
-    .const_set = const_set,
-    .run = run,
-    .grad_norm = grad_norm,
-    .adam = adam,
-};
-
 /* --- profile --- */
 
 static int by_value(const void *a, const void *b) {
@@ -490,13 +476,14 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-bd_status bd_cpu_profile(bd_engine *e, int repeat, bd_op_profile *rows, int *n_rows) {
+static bd_status profile(bd_engine *e, int repeat, bd_op_profile **out, int *n_rows) {
     BD_REQUIRE(repeat >= 1, BD_E_ARG, "profile: repeat must be >= 1");
     BD_TRY(pack(e));
     *n_rows = bd_graph_node_count(e->g);
     double *t = calloc((size_t)repeat, sizeof *t);
-    BD_REQUIRE(t, BD_E_MEMORY, "profile: out of memory");
+    bd_op_profile *rows = calloc((size_t)*n_rows + 1, sizeof *rows);
     bd_status st = BD_OK;
+    if (!t || !rows) BD_FAIL_TO(done, st, BD_E_MEMORY, "profile: out of memory");
     for (int i = 0; !st && i < bd_graph_node_count(e->g); i++) {
         const bd_node *n = bd_graph_node(e->g, i);
         for (int r = 0; !st && r < repeat; r++) {
@@ -514,9 +501,31 @@ bd_status bd_cpu_profile(bd_engine *e, int repeat, bd_op_profile *rows, int *n_r
             .seconds = t[repeat / 2],
             .flops = bd_node_flops(e->g, n),
             .bytes = (double)bytes,
-            .impl = e->conv[i] ? bd_conv_impl(e->conv[i]) : e->vec->isa,
         };
+        snprintf(rows[i].impl, sizeof rows[i].impl, "%s",
+                 e->conv[i] ? bd_conv_impl(e->conv[i]) : e->vec->isa);
     }
+done:
     free(t);
+    if (st) {
+        free(rows);
+        rows = NULL;
+    }
+    *out = rows;
     return st;
 }
+
+const bd_backend bd_backend_cpu = {
+    .name = "cpu",
+    .fingerprint = fingerprint,
+    .engine_create = engine_create,
+    .engine_destroy = engine_destroy,
+    .engine_memory = engine_memory,
+    .slot_set = slot_set,
+    .slot_get = slot_get,
+    .const_set = const_set,
+    .run = run,
+    .grad_norm = grad_norm,
+    .adam = adam,
+    .profile = profile,
+};

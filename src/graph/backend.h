@@ -61,6 +61,14 @@ const char *bd_precision_name(bd_precision p); /* "f32", "tf32", "bf16", "fp16" 
  *   errors   BD_E_ARG: no such precision */
 BD_MUST_CHECK bd_status bd_precision_parse(bd_precision *out, const char *name);
 
+/* Time and work of one node of one tile, for profiles. */
+typedef struct {
+    bd_op op;
+    int node; /* of the lowered graph */
+    double seconds, flops, bytes;
+    char impl[64];
+} bd_op_profile;
+
 /* A device and what is asked of it. The functions are the device's own; the other members are its user's choice. */
 typedef struct bd_backend {
     const char *name; /* "cpu", "cuda" */
@@ -87,6 +95,9 @@ typedef struct bd_backend {
     bd_status (*grad_norm)(bd_engine *e, double *norm);
     /* adam: update parameters from BD_SLOT_GRAD; norm = result of grad_norm */
     bd_status (*adam)(bd_engine *e, const bd_adam *a, double norm);
+    /* profile: run the graph `repeat` times on one worker; *rows, the caller's to free, gets the median of each node
+     * of the lowered graph, *n of them */
+    bd_status (*profile)(bd_engine *e, int repeat, bd_op_profile **rows, int *n);
     /* step: run, grad_norm and adam as one piece of work; NULL: the three in turn (call bd_backend_step) */
     bd_status (*step)(bd_engine *e, const bd_run *r, bool accumulate, const bd_adam *a, double *norm);
 } bd_backend;
