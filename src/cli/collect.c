@@ -5,8 +5,8 @@
 #include "cli/cli.h"
 #include "cli/select.h"
 #include "cli/verbs.h"
-#include "cpu/cpu.h"
 #include "run/collect.h"
+#include "run/device.h"
 #include "run/folder.h"
 
 typedef struct {
@@ -22,7 +22,9 @@ static bd_status collect(const void *options, const bd_selected *s) {
     BD_REQUIRE(n > 0 && (size_t)n < sizeof dir, BD_E_ARG, "--out: the path is too long");
     for (int i = 0; i < s->n_files; i++) {
         bd_collected c;
-        BD_TRY(bd_collect(&c, &s->dag, i, o->runs, dir, &bd_backend_cpu));
+        bd_backend b;
+        BD_TRY(bd_dag_backend(&b, &s->dag, i));
+        BD_TRY(bd_collect(&c, &s->dag, i, o->runs, dir, &b));
         if (c.rows)
             printf("%s/%s.csv: %d of %d cells\n", dir, s->file[i].name, c.rows, c.cells);
         else

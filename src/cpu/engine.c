@@ -154,9 +154,9 @@ static bd_status check_graph(const bd_engine *e) {
     BD_REQUIRE(e->vec, BD_E_DEVICE,
                "cpu: this processor has no AVX2 and FMA, which the CPU backend needs");
     for (int i = 0; i < bd_graph_node_count(e->g); i++)
-        BD_REQUIRE(bd_op_is_conv(bd_graph_node(e->g, i)->op) || cpu_ops[bd_graph_node(e->g, i)->op].run,
-                   BD_E_ARG, "cpu: op %s cannot stand in a graph",
-                   bd_op_name(bd_graph_node(e->g, i)->op));
+        BD_REQUIRE(
+            bd_op_is_conv(bd_graph_node(e->g, i)->op) || cpu_ops[bd_graph_node(e->g, i)->op].run,
+            BD_E_ARG, "cpu: op %s cannot stand in a graph", bd_op_name(bd_graph_node(e->g, i)->op));
     return BD_OK;
 }
 

@@ -24,10 +24,15 @@ static int power_of_two(size_t n) {
 /* A product between token tensors [N,S,C], of which a head is a stretch of d channels, and [N,heads,S,S]. */
 static bd_blas_matmul product(const bd_engine *e, const shape *s) {
     size_t size = bd_type_size(e->half);
-    int head = power_of_two((size_t)s->d * size), p = power_of_two((size_t)s->s * (size_t)s->s * size);
+    int head = power_of_two((size_t)s->d * size),
+        p = power_of_two((size_t)s->s * (size_t)s->s * size);
     int align = s->heads == 1 ? 16 : head < p ? head : p;
-    return (bd_blas_matmul){.batch = s->n, .type = e->half, .ctype = e->half, .align = align,
-                            .tf32 = e->precision == BD_PRECISION_TF32, .alpha = 1};
+    return (bd_blas_matmul){.batch = s->n,
+                            .type = e->half,
+                            .ctype = e->half,
+                            .align = align,
+                            .tf32 = e->precision == BD_PRECISION_TF32,
+                            .alpha = 1};
 }
 
 /* [S,S] = a b^T of two token tensors */
@@ -89,9 +94,7 @@ static bd_status multiply(const cuda_call *c, int plan, void *y, void *a, void *
     return bd_blas_run(e->ctx->blas, e->node[c->i].product[plan], y, a, b, e->ctx->stream);
 }
 
-static size_t score_rows(const shape *s) {
-    return (size_t)s->n * (size_t)s->heads * (size_t)s->s;
-}
+static size_t score_rows(const shape *s) { return (size_t)s->n * (size_t)s->heads * (size_t)s->s; }
 
 bd_status cuda_run_attention(const cuda_call *c) {
     const bd_engine *e = c->e;

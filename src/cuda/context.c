@@ -21,9 +21,10 @@ bd_status cuda_check(const bd_cuda_platform *p, int code, const char *doing) {
 static bd_status platform(const bd_cuda_platform **out, int *devices) {
     *devices = 0;
     *out = bd_cuda_platform_get();
-    BD_REQUIRE(*out, BD_E_DEVICE,
-               "this program was built without CUDA: install NVIDIA's CUDA toolkit (nvcc) and build "
-               "again with make CUDA=1");
+    BD_REQUIRE(
+        *out, BD_E_DEVICE,
+        "this program was built without CUDA: install NVIDIA's CUDA toolkit (nvcc) and build "
+        "again with make CUDA=1");
     return cuda_check(*out, (*out)->device_count(devices), "looking for devices");
 }
 
@@ -37,11 +38,12 @@ int bd_cuda_devices(void) {
 
 /* Where chosen plans are kept: $BADDIFF_PLANS, else baddiff/plans in the user's cache; "" = nowhere. */
 static void plan_folder(char *out, size_t size) {
-    const char *own = getenv("BADDIFF_PLANS"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    int n = own                ? snprintf(out, size, "%s", own)
-            : cache && *cache  ? snprintf(out, size, "%s/baddiff/plans", cache)
-            : home && *home    ? snprintf(out, size, "%s/.cache/baddiff/plans", home)
-                               : snprintf(out, size, "%s", "");
+    const char *own = getenv("BADDIFF_PLANS"), *cache = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
+    int n = own               ? snprintf(out, size, "%s", own)
+            : cache && *cache ? snprintf(out, size, "%s/baddiff/plans", cache)
+            : home && *home   ? snprintf(out, size, "%s/.cache/baddiff/plans", home)
+                              : snprintf(out, size, "%s", "");
     if (n < 0 || (size_t)n >= size) out[0] = 0;
 }
 
@@ -54,10 +56,8 @@ static bd_status open_libraries(cuda_context *c) {
     plan_folder(folder, sizeof folder);
     snprintf(name, sizeof name, "%s, %d SMs, %d.%d", c->info.name, c->info.sms, c->info.major,
              c->info.minor);
-    const bd_dnn_spec spec = {.api = dnn,
-                              .device = c->device,
-                              .cache = folder[0] ? folder : NULL,
-                              .device_name = name};
+    const bd_dnn_spec spec = {
+        .api = dnn, .device = c->device, .cache = folder[0] ? folder : NULL, .device_name = name};
     BD_TRY(bd_dnn_create(&c->dnn, &spec));
     BD_TRY(bd_dnn_set_stream(c->dnn, c->stream));
     return bd_blas_create(&c->blas, &(bd_blas_spec){.api = blas, .platform = c->p});

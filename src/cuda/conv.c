@@ -20,7 +20,11 @@ static bd_status prepare_product(bd_engine *e, const bd_node *n, cuda_node *k) {
     bd_conv_tensors t = bd_node_conv(n);
     const bd_tensor *x = bd_graph_tensor(e->g, t.x), *y = bd_graph_tensor(e->g, t.y);
     int rows = pixels(x), i = x->dim[3], o = y->dim[3];
-    bd_blas_matmul s = {.batch = 1, .type = e->half, .ctype = e->half, .align = 16, .alpha = 1,
+    bd_blas_matmul s = {.batch = 1,
+                        .type = e->half,
+                        .ctype = e->half,
+                        .align = 16,
+                        .alpha = 1,
                         .tf32 = e->precision == BD_PRECISION_TF32};
     if (n->op == BD_OP_conv2d) { /* y = x w^T */
         s.m = rows, s.n = o, s.k = i;
@@ -109,8 +113,7 @@ static bd_status run_sum(const cuda_call *c, bool adding) {
     if (k->plan[0]) return bd_dnn_run(e->ctx->dnn, k->bound[adding]);
     void *w = filters(e, c->n, k, c->workspace), *x = e->data[t.x], *y = e->data[t.y];
     void *stream = e->ctx->stream;
-    if (c->n->op == BD_OP_conv2d)
-        return bd_blas_run(e->ctx->blas, k->product[0], y, x, w, stream);
+    if (c->n->op == BD_OP_conv2d) return bd_blas_run(e->ctx->blas, k->product[0], y, x, w, stream);
     if (c->n->op == BD_OP_conv2d_bwd_data)
         return bd_blas_run(e->ctx->blas, k->product[0], x, y, w, stream);
     return bd_blas_run(e->ctx->blas, k->product[adding], w, y, x, stream);

@@ -17,8 +17,8 @@ static void lay_out(bd_engine *e) {
         switch (t->kind) {
         case BD_TENSOR_PARAM:
             e->place[i] = e->params_bytes;
-            e->params_bytes += (bd_tensor_count(t) + PARAM_ALIGN - 1) / PARAM_ALIGN * PARAM_ALIGN *
-                               sizeof(float);
+            e->params_bytes +=
+                (bd_tensor_count(t) + PARAM_ALIGN - 1) / PARAM_ALIGN * PARAM_ALIGN * sizeof(float);
             continue;
         case BD_TENSOR_CONST: total = &e->consts_bytes; break;
         case BD_TENSOR_STATE: total = &e->states_bytes; break;
@@ -340,11 +340,11 @@ static bd_status fingerprint(const bd_backend *self, char *out, size_t size) {
     BD_TRY(cuda_context_get(&c, self->device));
     int dnn = bd_dnn_version(c->dnn);
     size_t blas = bd_blas_version(c->blas);
-    int n = snprintf(out, size,
-                     "cuda %s, %s %d.%d %d SMs, runtime %d.%d, cudnn %d.%d.%d, cublaslt %zu.%zu.%zu",
-                     bd_precision_name(self->precision), c->info.name, c->info.major, c->info.minor,
-                     c->info.sms, c->info.runtime / 1000, c->info.runtime % 1000 / 10, dnn / 10000,
-                     dnn / 100 % 100, dnn % 100, blas / 10000, blas / 100 % 100, blas % 100);
+    int n = snprintf(
+        out, size, "cuda %s, %s %d.%d %d SMs, runtime %d.%d, cudnn %d.%d.%d, cublaslt %zu.%zu.%zu",
+        bd_precision_name(self->precision), c->info.name, c->info.major, c->info.minor, c->info.sms,
+        c->info.runtime / 1000, c->info.runtime % 1000 / 10, dnn / 10000, dnn / 100 % 100,
+        dnn % 100, blas / 10000, blas / 100 % 100, blas % 100);
     BD_REQUIRE(n >= 0 && (size_t)n < size, BD_E_ARG,
                "cuda: %zu bytes are too few for the fingerprint", size);
     return BD_OK;
@@ -368,7 +368,7 @@ bd_status bd_cuda_backend_init(bd_backend *out, int device, bd_precision precisi
         .slot_set = slot_set,
         .slot_get = slot_get,
         .const_set = const_set,
-        .run = cuda_run,
+        .run = cuda_engine_run,
         .grad_norm = cuda_grad_norm,
         .adam = cuda_adam,
         .profile = cuda_profile,

@@ -35,7 +35,8 @@ typedef struct {
     const bd_dnn_plan *plan[2]; /* convolution: overwriting, adding */
     bd_dnn_bound *bound[2];
     const bd_blas_plan *product[CUDA_PRODUCTS];
-    size_t scratch; /* byte offset in the workspace: behind what the library, or a 16-bit gradient, takes */
+    size_t
+        scratch; /* byte offset in the workspace: behind what the library, or a 16-bit gradient, takes */
 } cuda_node;
 
 /* A step recorded once and launched many times. */
@@ -46,7 +47,7 @@ typedef struct {
 
 struct bd_engine {
     const bd_graph *source; /* the driver's: types that host memory has */
-    bd_graph *g;            /* lowered: types that device memory has; its ids begin with the source's */
+    bd_graph *g; /* lowered: types that device memory has; its ids begin with the source's */
     cuda_context *ctx;
     const bd_cuda_platform *p;
     bd_precision precision;
@@ -58,8 +59,9 @@ struct bd_engine {
     size_t *bytes; /* by tensor id, on the device */
 
     /* device blocks */
-    char *params, *half_params, *grads, *adam_m, *adam_v; /* flat, filters [O,KH,KW,I], gaps of zeros */
-    char *consts, *states, *inputs, *arena, *norm;        /* norm: the result, then partial sums */
+    char *params, *half_params, *grads, *adam_m,
+        *adam_v;                                   /* flat, filters [O,KH,KW,I], gaps of zeros */
+    char *consts, *states, *inputs, *arena, *norm; /* norm: the result, then partial sums */
     size_t params_bytes, consts_bytes, states_bytes, inputs_bytes;
     size_t step_at;   /* of bd_k_step, behind the inputs */
     size_t n_flat;    /* floats of params_bytes */
@@ -122,7 +124,7 @@ void cuda_engine_destroy(bd_engine *e);
 void cuda_engine_memory(const bd_engine *e, bd_memory *m);
 
 /* replay (run.c) */
-bd_status cuda_run(bd_engine *e, const bd_run *r, bool accumulate);
+bd_status cuda_engine_run(bd_engine *e, const bd_run *r, bool accumulate);
 bd_status cuda_grad_norm(bd_engine *e, double *norm);
 bd_status cuda_adam(bd_engine *e, const bd_adam *a, double norm);
 bd_status cuda_train_step(bd_engine *e, const bd_run *r, bool accumulate, const bd_adam *a,

@@ -53,17 +53,18 @@ static bd_status run_group_norm_bwd(const cuda_call *c) {
                BD_E_ARG, "cuda: gamma and beta of a norm are used differently");
     return CUDA_K(c, group_norm_bwd, .dx = cuda_out_data(c, 0), .dgamma = dgamma, .dbeta = dbeta,
                   .dy = cuda_in_data(c, 0), .x = cuda_in_data(c, 1), .mean = cuda_in_data(c, 2),
-                  .rstd = cuda_in_data(c, 3), .gamma = cuda_in_data(c, 4), .beta = cuda_in_data(c, 5),
-                  .v = cuda_in_data(c, 6), .scratch = c->workspace, .type = x->type,
-                  .n = x->dim[0], .hw = cuda_hw(x), .c = x->dim[3], .groups = a->groups,
-                  .eps = a->eps, .silu = a->silu, .accumulate = cuda_adds(c, 1) || cuda_adds(c, 2));
+                  .rstd = cuda_in_data(c, 3), .gamma = cuda_in_data(c, 4),
+                  .beta = cuda_in_data(c, 5), .v = cuda_in_data(c, 6), .scratch = c->workspace,
+                  .type = x->type, .n = x->dim[0], .hw = cuda_hw(x), .c = x->dim[3],
+                  .groups = a->groups, .eps = a->eps, .silu = a->silu,
+                  .accumulate = cuda_adds(c, 1) || cuda_adds(c, 2));
 }
 
 #define prepare_add NULL
 static bd_status run_add(const cuda_call *c) {
-    return CUDA_K(c, add, .y = cuda_out_data(c, 0), .a = cuda_in_data(c, 0), .b = cuda_in_data(c, 1),
-                  .type = in_type(c, 0), .n = bd_tensor_count(cuda_out(c, 0)),
-                  .accumulate = cuda_adds(c, 0));
+    return CUDA_K(c, add, .y = cuda_out_data(c, 0), .a = cuda_in_data(c, 0),
+                  .b = cuda_in_data(c, 1), .type = in_type(c, 0),
+                  .n = bd_tensor_count(cuda_out(c, 0)), .accumulate = cuda_adds(c, 0));
 }
 
 #define prepare_add_channel NULL
@@ -98,8 +99,7 @@ static bd_status run_mean_hw(const cuda_call *c) {
 static bd_status run_mean_hw_bwd(const cuda_call *c) {
     const bd_tensor *x = cuda_out(c, 0);
     return CUDA_K(c, spread, .dx = cuda_out_data(c, 0), .dy = cuda_in_data(c, 0), .type = x->type,
-                  .n = x->dim[0], .hw = cuda_hw(x), .c = x->dim[3],
-                  .k = (float)(1.0 / cuda_hw(x)));
+                  .n = x->dim[0], .hw = cuda_hw(x), .c = x->dim[3], .k = (float)(1.0 / cuda_hw(x)));
 }
 
 static bd_status scaled(const cuda_call *c, float k) {
@@ -116,8 +116,8 @@ static bd_status run_cast(const cuda_call *c) { return scaled(c, 1); }
 static bd_status copy_channels(const cuda_call *c, int in, int xfirst, int yfirst, int count) {
     const bd_tensor *x = cuda_in(c, in), *y = cuda_out(c, 0);
     return CUDA_K(c, copy_channels, .y = cuda_out_data(c, 0), .x = cuda_in_data(c, in),
-                  .rows = bd_tensor_count(y) / (size_t)y->dim[3], .yc = y->dim[3],
-                  .yfirst = yfirst, .xc = x->dim[3], .xfirst = xfirst, .count = count,
+                  .rows = bd_tensor_count(y) / (size_t)y->dim[3], .yc = y->dim[3], .yfirst = yfirst,
+                  .xc = x->dim[3], .xfirst = xfirst, .count = count,
                   .size = (int)bd_type_size(x->type));
 }
 #define prepare_concat NULL
@@ -144,15 +144,15 @@ static bd_status run_upsample2_bwd(const cuda_call *c) {
                   .type = x->type, .n = x->dim[0], .h = x->dim[1], .w = x->dim[2], .c = x->dim[3]);
 }
 
-#define MAP(name)                                                                               \
-    static bd_status run_##name(const cuda_call *c) {                                           \
-        return CUDA_K(c, name, .y = cuda_out_data(c, 0), .x = cuda_in_data(c, 0),               \
-                      .type = in_type(c, 0), .n = bd_tensor_count(cuda_out(c, 0)));             \
-    }                                                                                           \
-    static bd_status run_##name##_bwd(const cuda_call *c) {                                     \
-        return CUDA_K(c, name##_bwd, .dx = cuda_out_data(c, 0), .dy = cuda_in_data(c, 0),       \
-                      .x = cuda_in_data(c, 1), .type = in_type(c, 0),                           \
-                      .n = bd_tensor_count(cuda_out(c, 0)));                                    \
+#define MAP(name)                                                                         \
+    static bd_status run_##name(const cuda_call *c) {                                     \
+        return CUDA_K(c, name, .y = cuda_out_data(c, 0), .x = cuda_in_data(c, 0),         \
+                      .type = in_type(c, 0), .n = bd_tensor_count(cuda_out(c, 0)));       \
+    }                                                                                     \
+    static bd_status run_##name##_bwd(const cuda_call *c) {                               \
+        return CUDA_K(c, name##_bwd, .dx = cuda_out_data(c, 0), .dy = cuda_in_data(c, 0), \
+                      .x = cuda_in_data(c, 1), .type = in_type(c, 0),                     \
+                      .n = bd_tensor_count(cuda_out(c, 0)));                              \
     }
 #define prepare_silu NULL
 #define prepare_silu_bwd NULL
@@ -161,19 +161,19 @@ static bd_status run_upsample2_bwd(const cuda_call *c) {
 MAP(silu)
 MAP(relu)
 
-#define WINDOW(t, image, pooled)                                                            \
+#define WINDOW(t, image, pooled)                                                             \
     .type = (image)->type, .n = (image)->dim[0], .h = (image)->dim[1], .w = (image)->dim[2], \
     .c = (image)->dim[3], .oh = (pooled)->dim[1], .ow = (pooled)->dim[2], .size = (t)->size, \
     .stride = (t)->stride, .pad = (t)->pad
-#define POOL(name)                                                                            \
-    static bd_status run_##name(const cuda_call *c) {                                         \
-        return CUDA_K(c, name, .y = cuda_out_data(c, 0), .x = cuda_in_data(c, 0),             \
-                      WINDOW(&c->n->attr.window, cuda_in(c, 0), cuda_out(c, 0)));             \
-    }                                                                                         \
-    static bd_status run_##name##_bwd(const cuda_call *c) {                                   \
-        return CUDA_K(c, name##_bwd, .dx = cuda_out_data(c, 0), .dy = cuda_in_data(c, 0),     \
-                      .x = cuda_in_data(c, 1),                                                \
-                      WINDOW(&c->n->attr.window, cuda_out(c, 0), cuda_in(c, 0)));             \
+#define POOL(name)                                                                        \
+    static bd_status run_##name(const cuda_call *c) {                                     \
+        return CUDA_K(c, name, .y = cuda_out_data(c, 0), .x = cuda_in_data(c, 0),         \
+                      WINDOW(&c->n->attr.window, cuda_in(c, 0), cuda_out(c, 0)));         \
+    }                                                                                     \
+    static bd_status run_##name##_bwd(const cuda_call *c) {                               \
+        return CUDA_K(c, name##_bwd, .dx = cuda_out_data(c, 0), .dy = cuda_in_data(c, 0), \
+                      .x = cuda_in_data(c, 1),                                            \
+                      WINDOW(&c->n->attr.window, cuda_out(c, 0), cuda_in(c, 0)));         \
     }
 #define prepare_max_pool NULL
 #define prepare_max_pool_bwd NULL
@@ -234,9 +234,9 @@ static bd_status run_batch_build(const cuda_call *c) {
     return CUDA_K(c, batch_build, .x_t = cuda_out_data(c, 0), .y = cuda_out_data(c, 1),
                   .images = cuda_in_data(c, 0), .trigger = cuda_in_data(c, 1),
                   .target = cuda_in_data(c, 2), .index = cuda_in_data(c, 3),
-                  .flags = cuda_in_data(c, 4), .coef = cuda_in_data(c, 5), .key = cuda_in_data(c, 6),
-                  .type = x->type, .n = x->dim[0], .h = x->dim[1], .w = x->dim[2], .c = x->dim[3],
-                  .rows = cuda_in(c, 0)->dim[0]);
+                  .flags = cuda_in_data(c, 4), .coef = cuda_in_data(c, 5),
+                  .key = cuda_in_data(c, 6), .type = x->type, .n = x->dim[0], .h = x->dim[1],
+                  .w = x->dim[2], .c = x->dim[3], .rows = cuda_in(c, 0)->dim[0]);
 }
 
 #define prepare_sampler_step NULL

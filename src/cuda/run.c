@@ -60,9 +60,7 @@ static void *fetch(const bd_view *v, int id) {
     bool first = !e->fetched[id];
     e->fetched[id] = true;
     switch (t->kind) {
-    case BD_TENSOR_INPUT:
-        e->inputs_touched |= e->in_before;
-        return e->inputs_host + e->place[id];
+    case BD_TENSOR_INPUT: e->inputs_touched |= e->in_before; return e->inputs_host + e->place[id];
     case BD_TENSOR_STATE:
         if (e->in_before && !e->states_touched) st = sync(e); /* an earlier copy out of it */
         if (!e->in_before && first) st = fetch_state(e, id);
@@ -96,7 +94,8 @@ static bd_status send_states(bd_engine *e) {
     e->states_touched = false;
     for (int i = 0; i < bd_graph_tensor_count(e->source); i++)
         if (e->fetched[i] && bd_graph_tensor(e->source, i)->kind == BD_TENSOR_STATE)
-            BD_TRY(copy(e, e->data[i], e->states_host + e->place[i], e->bytes[i], "sending a state"));
+            BD_TRY(
+                copy(e, e->data[i], e->states_host + e->place[i], e->bytes[i], "sending a state"));
     return BD_OK;
 }
 
@@ -106,7 +105,8 @@ static bd_status send_inputs(bd_engine *e) {
     BD_TRY(cuda_check(e->p, e->p->event_sync(e->sent[slot]), "waiting for a copy"));
     memcpy(e->ring[slot], e->inputs_host, e->inputs_bytes);
     BD_TRY(copy(e, e->inputs, e->ring[slot], e->inputs_bytes, "sending a step's numbers"));
-    return cuda_check(e->p, e->p->event_record(e->sent[slot], e->ctx->stream), "recording an event");
+    return cuda_check(e->p, e->p->event_record(e->sent[slot], e->ctx->stream),
+                      "recording an event");
 }
 
 static float scale_of(float loss_scale) { return loss_scale > 0 ? loss_scale : 1; }
@@ -211,7 +211,7 @@ static bd_status run_tiles(bd_engine *e, const bd_run *r, bool accumulate, const
     return st ? st : waited;
 }
 
-bd_status cuda_run(bd_engine *e, const bd_run *r, bool accumulate) {
+bd_status cuda_engine_run(bd_engine *e, const bd_run *r, bool accumulate) {
     return run_tiles(e, r, accumulate, NULL);
 }
 
@@ -295,7 +295,8 @@ bd_status cuda_profile(bd_engine *e, int repeat, bd_op_profile **out, int *n) {
     bd_op_profile *rows = calloc((size_t)*n + 1, sizeof *rows);
     bd_status st = BD_OK;
     if (!ms || !rows) BD_FAIL_TO(done, st, BD_E_MEMORY, "profile: out of memory");
-    for (int k = 0; k < 2; k++) BD_TRY_TO(done, st, cuda_check(e->p, e->p->event_create(&event[k]), "timing"));
+    for (int k = 0; k < 2; k++)
+        BD_TRY_TO(done, st, cuda_check(e->p, e->p->event_create(&event[k]), "timing"));
     BD_TRY_TO(done, st, send_inputs(e));
     for (int i = 0; i < *n; i++) {
         for (int r = 0; r < repeat; r++) BD_TRY_TO(done, st, time_node(e, i, event, &ms[r]));

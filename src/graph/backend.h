@@ -29,7 +29,8 @@ typedef struct {
     bd_status (*before)(void *ctx, int tile, int iter, const bd_view *v);
     bd_status (*after)(void *ctx, int tile, int iter, const bd_view *v);
     void *ctx;
-    float loss_scale; /* the gradient of the loss is multiplied by it, for 16-bit arithmetic; 0 = 1 */
+    float
+        loss_scale; /* the gradient of the loss is multiplied by it, for 16-bit arithmetic; 0 = 1 */
 } bd_run;
 
 /* One Adam update over all parameters.
@@ -55,7 +56,12 @@ typedef struct {
 
 /* Arithmetic of the networks: float32 throughout; float32 with 10-bit mantissas inside products (NVIDIA's TF32); or
  * products, activations and their gradients in 16 bits with float32 sums, statistics, losses, weights and moments. */
-typedef enum { BD_PRECISION_F32, BD_PRECISION_TF32, BD_PRECISION_BF16, BD_PRECISION_FP16 } bd_precision;
+typedef enum {
+    BD_PRECISION_F32,
+    BD_PRECISION_TF32,
+    BD_PRECISION_BF16,
+    BD_PRECISION_FP16
+} bd_precision;
 const char *bd_precision_name(bd_precision p); /* "f32", "tf32", "bf16", "fp16" */
 /* bd_precision_parse
  *   errors   BD_E_ARG: no such precision */
@@ -74,7 +80,8 @@ typedef struct bd_backend {
     const char *name; /* "cpu", "cuda" */
     int device;       /* number among those of its kind */
     bd_precision precision;
-    bool whole_batch; /* a tile of any size is one piece of work: drivers make it the batch (bd_backend_tile) */
+    bool
+        whole_batch; /* a tile of any size is one piece of work: drivers make it the batch (bd_backend_tile) */
     /* fingerprint: one line of text on which the bits of results depend (library versions, instruction set ...) */
     bd_status (*fingerprint)(const struct bd_backend *self, char *out, size_t size);
     /* compile: lower, plan and allocate. The graph is borrowed for the engine's life. The pool gives the workers. */
@@ -99,7 +106,8 @@ typedef struct bd_backend {
      * of the lowered graph, *n of them */
     bd_status (*profile)(bd_engine *e, int repeat, bd_op_profile **rows, int *n);
     /* step: run, grad_norm and adam as one piece of work; NULL: the three in turn (call bd_backend_step) */
-    bd_status (*step)(bd_engine *e, const bd_run *r, bool accumulate, const bd_adam *a, double *norm);
+    bd_status (*step)(bd_engine *e, const bd_run *r, bool accumulate, const bd_adam *a,
+                      double *norm);
 } bd_backend;
 
 /* bd_backend_step -- run, then one optimiser step on the sum of gradients. The norm is that of the gradients after

@@ -80,7 +80,8 @@ static int only_reader(const bd_graph *g, int u) {
 /* The node of a convolution whose result the sum `add` alone reads; -1: none. */
 static int merges(const bd_graph *g, const bd_node *add, int at, int side) {
     int u = add->in[side];
-    if (g->tensors[u].keep || g->tensors[u].kind != BD_TENSOR_ACT || only_reader(g, u) != at) return -1;
+    if (g->tensors[u].keep || g->tensors[u].kind != BD_TENSOR_ACT || only_reader(g, u) != at)
+        return -1;
     for (int i = 0; i < at; i++)
         if (g->nodes[i].op == BD_OP_conv2d && g->nodes[i].out[0] == u)
             return g->nodes[i].in[3] < 0 ? i : -1;
@@ -167,7 +168,8 @@ static bd_type node_type(const typing *t, const bd_node *n) {
     if (n->out[0] >= 0 && t->g->tensors[n->out[0]].kind != BD_TENSOR_ACT && !own_type(n->op, 0))
         return BD_TYPE_F32;
     for (int j = 0; j < BD_NODE_IN_MAX; j++)
-        if (typed_inputs(n->op) >> j & 1 && n->in[j] >= 0 && t->g->tensors[n->in[j]].type == t->half)
+        if (typed_inputs(n->op) >> j & 1 && n->in[j] >= 0 &&
+            t->g->tensors[n->in[j]].type == t->half)
             return t->half;
     return BD_TYPE_F32;
 }

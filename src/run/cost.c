@@ -8,10 +8,11 @@
 #include "metric/fid.h"
 #include "nn/classifier.h"
 #include "nn/model.h"
+#include "run/device.h"
 #include "run/folder.h"
 #include "run/settings.h"
 
-static const double assumed_gflops_a_thread = 75;
+static const double assumed_gflops_a_thread = 75, assumed_gflops_cuda = 10000;
 
 enum { NETWORKS_MAX = 32 };
 
@@ -19,6 +20,7 @@ enum { NETWORKS_MAX = 32 };
 typedef struct {
     bd_unet_config unet;
     int tile, history; /* slots of the sampler */
+    char device[16], precision[8];
     bool training;
     double flops, memory, params;
 } network;
@@ -26,7 +28,8 @@ typedef struct {
 typedef struct {
     network at[NETWORKS_MAX];
     int n;
-    const bd_backend *backend; /* NULL: memory is not asked for */
+    const bd_backend *cpu; /* NULL: memory is not asked for */
+    bd_backend cuda;       /* of the stage looked at last, where that is a device's */
     bd_pool *pool;
     double fid_flops, fid_memory; /* of Inception-v3; 0 = not asked for yet */
 } networks;
@@ -69,7 +72,7 @@ static bd_status build(bd_graph **out, const network *n) {
     return BD_OK;
 }
 
-static bd_status measure(network *n, const networks *all) {
+static bd_status measure(network *n, const bd_backend *b, bd_pool *pool) {
     bd_graph *g;
     bd_engine *e = NULL;
     bd_memory memory;
@@ -79,28 +82,37 @@ static bd_status measure(network *n, const networks *all) {
         const bd_tensor *t = bd_graph_tensor(g, i);
         if (t->kind == BD_TENSOR_PARAM) n->params += (double)bd_tensor_count(t) * sizeof(float);
     }
-    bd_status st = all->backend ? all->backend->engine_create(&e, all->backend, g, all->pool) : BD_OK;
+    bd_status st = b ? b->engine_create(&e, b, g, pool) : BD_OK;
     if (!st && e) {
-        all->backend->engine_memory(e, &memory);
+        b->engine_memory(e, &memory);
         n->memory = (double)memory.total;
-        all->backend->engine_destroy(e);
+        b->engine_destroy(e);
     }
     bd_graph_destroy(g);
     return st;
 }
 
-static bd_status find_network(const network **out, networks *all, const bd_unet_config *unet,
-                              int tile, int history, bool training) {
+/* The backend of a stage; without memory (NULL) where its device is not at hand, as on a cluster's login node. */
+static const bd_backend *backend_of(networks *all, const bd_stage *s) {
+    if (!s->device[0] || !strcmp(s->device, "cpu")) return all->cpu;
+    return bd_stage_backend(&all->cuda, s) ? NULL : &all->cuda;
+}
+
+static bd_status find_network(const network **out, networks *all, const bd_stage *s,
+                              const bd_unet_config *unet, int tile, int history, bool training) {
     for (int i = 0; i < all->n; i++) {
         *out = &all->at[i];
         if ((*out)->tile == tile && (*out)->history == history && (*out)->training == training &&
-            same_unet(&(*out)->unet, unet))
+            same_unet(&(*out)->unet, unet) && !strcmp((*out)->device, s->device) &&
+            !strcmp((*out)->precision, s->precision))
             return BD_OK;
     }
     if (all->n == NETWORKS_MAX) all->n--; /* forget the last one rather than give up */
     network *n = &all->at[all->n];
     *n = (network){.unet = *unet, .tile = tile, .history = history, .training = training};
-    BD_TRY(measure(n, all));
+    strcpy(n->device, s->device);
+    strcpy(n->precision, s->precision);
+    BD_TRY(measure(n, backend_of(all, s), all->pool));
     all->n++;
     *out = n;
     return BD_OK;
@@ -167,6 +179,11 @@ bd_status bd_stage_schedule(bd_schedule *out, const bd_dag *d, int stage) {
     return st;
 }
 
+/* Images of a tile, as the stage will choose it. */
+static int tile_of(const bd_stage *s, int tile, int64_t batch) {
+    return !s->device[0] || !strcmp(s->device, "cpu") ? tile : (int)batch;
+}
+
 static bd_status training_cost(bd_cost *c, const bd_dag *d, int stage, networks *all) {
     const bd_stage *s = &d->stage[stage];
     const bd_recipe *data = &d->stage[bd_stage_input(s, "data")].recipe;
@@ -177,9 +194,10 @@ static bd_status training_cost(bd_cost *c, const bd_dag *d, int stage, networks 
     int64_t images = bd_recipe_images(data);
     if (images < 1) return BD_OK;
     BD_TRY(bd_stage_unet(&unet, d, stage));
-    BD_TRY(bd_loop_shape_init(&shape, &o, images));
-    BD_TRY(find_network(&n, all, &unet, o.tile, 0, true));
     int micro = o.micro_batch ? o.micro_batch : o.batch;
+    o.tile = tile_of(s, o.tile, micro);
+    BD_TRY(bd_loop_shape_init(&shape, &o, images));
+    BD_TRY(find_network(&n, all, s, &unet, o.tile, 0, true));
     int64_t micros = bd_loop_shape_micros(&shape, bd_loop_shape_steps(&shape, &o));
     int64_t tiles = micros * (micro / o.tile);
     c->tflop = (double)tiles * n->flops / 1e12;
@@ -199,13 +217,15 @@ static bd_status sampling_cost(bd_cost *c, const bd_dag *d, int stage, networks 
     BD_TRY(bd_recipe_sampler(&spec, r));
     BD_TRY(bd_stage_schedule(&schedule, d, stage));
     bd_status st = bd_sampler_plan_create(&plan, &spec, &schedule);
-    int64_t tiles = (r->sample_n + r->sample_tile - 1) / r->sample_tile;
+    int64_t batch = r->sample_batch < r->sample_n ? r->sample_batch : r->sample_n;
+    int tile = tile_of(&d->stage[stage], (int)r->sample_tile, batch);
+    int64_t tiles = (r->sample_n + tile - 1) / tile;
     double evals = (double)tiles * plan.n;
     int history = plan.history;
     bd_sampler_plan_clear(&plan);
     bd_schedule_clear(&schedule);
     BD_TRY(st);
-    BD_TRY(find_network(&n, all, &unet, (int)r->sample_tile, history, false));
+    BD_TRY(find_network(&n, all, &d->stage[stage], &unet, tile, history, false));
     c->tflop = evals * n->flops / 1e12;
     c->memory = n->memory;
     c->disk = (double)r->sample_n * unet.sample_size * unet.sample_size * unet.in_channels;
@@ -236,7 +256,7 @@ static int64_t images_of(const bd_dag *d, const bd_stage *s) {
 
 static bd_status moments_cost(bd_cost *c, const bd_dag *d, int stage, networks *all) {
     if (all->fid_flops == 0)
-        BD_TRY(bd_fid_cost(&all->fid_flops, &all->fid_memory, all->backend, all->pool));
+        BD_TRY(bd_fid_cost(&all->fid_flops, &all->fid_memory, all->cpu, all->pool));
     c->memory = all->fid_memory;
     c->tflop = all->fid_flops * (double)images_of(d, &d->stage[stage]) / 1e12;
     c->disk = BD_FID_STATISTICS_BYTES;
@@ -263,8 +283,8 @@ static bd_status import_cost(bd_cost *c, const bd_dag *d, int stage, networks *a
     bd_unet_config unet;
     const network *n;
     BD_TRY(bd_stage_unet(&unet, d, stage));
-    BD_TRY(find_network(&n, all, &unet, (int)d->cell[d->stage[stage].cell].recipe.sample_tile, 0,
-                        false));
+    BD_TRY(find_network(&n, all, &d->stage[stage], &unet,
+                        (int)d->cell[d->stage[stage].cell].recipe.sample_tile, 0, false));
     c->disk = n->params;
     return BD_OK;
 }
@@ -324,12 +344,18 @@ static void measured_rates(double rate[BD_KIND_COUNT], const char *runs) {
         if (seconds[k] > 0 && tflop[k] > 0) rate[k] = tflop[k] / seconds[k];
 }
 
+/* TFLOP a second before anything was measured on this machine. */
+static double assumed_rate(const bd_stage *s, int threads) {
+    bool cpu = !s->device[0] || !strcmp(s->device, "cpu");
+    return (cpu ? assumed_gflops_a_thread * threads : assumed_gflops_cuda) / 1e3;
+}
+
 bd_status bd_dag_costs(bd_cost *cost, const bd_dag *d, const char *runs, const bd_backend *backend,
                        int threads) {
     double rate[BD_KIND_COUNT];
     networks *all = calloc(1, sizeof *all);
     BD_REQUIRE(all, BD_E_MEMORY, "out of memory for the costs of a plan");
-    all->backend = backend;
+    all->cpu = backend;
     bd_status st = bd_pool_create(&all->pool, threads);
     measured_rates(rate, runs);
     for (int i = 0; i < d->n_stages && !st; i++) {
@@ -339,7 +365,7 @@ bd_status bd_dag_costs(bd_cost *cost, const bd_dag *d, const char *runs, const b
         st = stage_cost(c, d, i, all);
         double r = rate[d->stage[i].kind];
         c->measured = r > 0;
-        c->seconds = c->tflop / (r > 0 ? r : assumed_gflops_a_thread * threads / 1e3);
+        c->seconds = c->tflop / (r > 0 ? r : assumed_rate(&d->stage[i], threads));
     }
     bd_pool_destroy(all->pool);
     free(all);

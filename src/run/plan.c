@@ -13,6 +13,7 @@
 #include "data/trigger.h"
 #include "metric/fid.h"
 #include "nn/model.h"
+#include "run/device.h"
 
 static const int numerics[] = {
 #define BD_KIND(name, version, help) version,
@@ -134,12 +135,16 @@ const char *bd_stage_file(bd_stage_kind kind) {
     return kind == BD_KIND_moments ? "inception" : kind == BD_KIND_import ? "model" : "classifier";
 }
 
-static const char *backend_of(bd_stage_kind kind) {
-    /* the other kinds compute in double on the host, whatever the device */
-    bool network = kind == BD_KIND_pretrain || kind == BD_KIND_finetune || kind == BD_KIND_sample ||
-                   kind == BD_KIND_features || kind == BD_KIND_classifier ||
-                   kind == BD_KIND_moments;
-    return network ? "cpu-f32" : "host";
+/* The other kinds compute in double on the host, whatever the device. */
+static bool has_network(bd_stage_kind kind) {
+    return kind == BD_KIND_pretrain || kind == BD_KIND_finetune || kind == BD_KIND_sample ||
+           kind == BD_KIND_features || kind == BD_KIND_classifier || kind == BD_KIND_moments;
+}
+
+static void hash_backend(bd_sha256 *h, const bd_stage *s) {
+    char name[32] = "host";
+    if (has_network(s->kind)) bd_device_kind(name, sizeof name, s->device, s->precision);
+    hash_line(h, "backend", "name", name);
 }
 
 static bd_status make_id(bd_stage *s, const bd_dag *d) {
@@ -148,7 +153,7 @@ static bd_status make_id(bd_stage *s, const bd_dag *d) {
     BD_TRY(bd_sha256_create(&h));
     snprintf(text, sizeof text, "%d", numerics[s->kind]);
     hash_line(h, "kind", bd_stage_kind_name(s->kind), text);
-    hash_line(h, "backend", "name", backend_of(s->kind));
+    hash_backend(h, s);
     for (int i = 0; i < bd_field_count(); i++) {
         const bd_field *f = bd_field_at(i);
         if (!(f->kinds & (1u << s->kind))) continue;
@@ -177,6 +182,10 @@ static bd_status grow(void **array, int *room, int n, size_t item) {
 /* Adds s unless its id is there; *place gets where it is. */
 static bd_status add(int *place, bd_dag *d, bd_stage *s) {
     s->cell = d->n_cells;
+    if (has_network(s->kind)) {
+        strcpy(s->device, d->device);
+        strcpy(s->precision, d->precision);
+    }
     BD_TRY(make_id(s, d));
     for (int i = 0; i < d->n_stages; i++)
         if (!strcmp(d->stage[i].id, s->id)) return *place = i, BD_OK;
@@ -478,6 +487,14 @@ static bd_cell_role role_of(const bd_recipe *r) {
     return unpoisoned(r) ? BD_CELL_RATE0 : BD_CELL_ATTACK;
 }
 
+/* The device of the cell whose stages come next. */
+static bd_status settle(bd_dag *d, bd_recipe *r) {
+    BD_TRY(bd_device_settle(r));
+    snprintf(d->device, sizeof d->device, "%.15s", r->run_device);
+    snprintf(d->precision, sizeof d->precision, "%.7s", r->run_precision);
+    return BD_OK;
+}
+
 /* The cell `r` in the given role, unless the plan has it already for this recipe. */
 static bd_status add_cell(bd_dag *d, int file, const bd_recipe *r, bd_cell_role role) {
     bd_cell *c = calloc(1, sizeof *c);
@@ -489,9 +506,14 @@ static bd_status add_cell(bd_dag *d, int file, const bd_recipe *r, bd_cell_role 
     if (role == BD_CELL_PRETRAINED) make_pretrained(&c->recipe);
     if (role == BD_CELL_RATE0 || role == BD_CELL_PRETRAINED) keep_scene(&c->recipe, r);
     for (int i = 0; i < BD_SLOT_COUNT; i++) c->slot[i] = -1;
-    bd_status st = role == BD_CELL_GALLERY      ? gallery_cell(d, c)
-                   : role == BD_CELL_CLASSIFIER ? classifier_cell(d, c)
-                                                : model_cell(d, c);
+    bd_status st = settle(d, &c->recipe);
+    if (st) {
+        free(c);
+        return st;
+    }
+    st = role == BD_CELL_GALLERY      ? gallery_cell(d, c)
+         : role == BD_CELL_CLASSIFIER ? classifier_cell(d, c)
+                                      : model_cell(d, c);
     if (!st) st = cell_id(c, d);
     for (int i = 0; !st && i < d->n_cells; i++)
         if (d->cell[i].file == file && !strcmp(d->cell[i].id, c->id)) {

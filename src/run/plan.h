@@ -21,7 +21,9 @@ typedef struct {
     } in[BD_STAGE_INPUTS_MAX];
     int n_in;
     char file_sha256[65]; /* of what bd_stage_file names, where the kind reads it, else "" */
-    int cell;             /* the first cell that needs it                     */
+    /* where its network runs and how (run/device.h); "" for kinds without one */
+    char device[16], precision[8];
+    int cell; /* the first cell that needs it                     */
 } bd_stage;
 
 /* Stages of a cell; -1 = the cell has none. */
@@ -65,6 +67,7 @@ typedef struct {
     int n_cells, cell_room;
     const bd_recipe_file **file;
     int n_files;
+    char device[16], precision[8];                        /* of the cell that is being added */
     char classifier[BD_TEXT_SIZE], classifier_sha256[65]; /* the last one hashed */
     char model_folder[BD_TEXT_SIZE], model_sha256[65];
     char inception[BD_TEXT_SIZE], inception_sha256[65]; /* the same */

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "run/device.h"
 #include "run/manifest.h"
 #include "run/stages.h"
 
@@ -112,15 +113,26 @@ static bd_status lock_folder(bd_lock **out, const bd_runner *r, const char *dir)
     return st;
 }
 
+/* The runner's own backend unless the stage asks for another device; *own has room for that. */
+static bd_status stage_backend(const bd_backend **out, bd_backend *own, const bd_runner *r,
+                               const bd_stage *s) {
+    *out = r->backend;
+    if (!s->device[0] || !strcmp(s->device, "cpu")) return BD_OK;
+    *out = own;
+    return bd_stage_backend(own, s);
+}
+
 static bd_status work(bd_runner *r, int stage, const char *dir) {
     bd_stage_run x = {.runner = r, .stage = &r->dag->stage[stage], .dir = dir};
+    bd_backend backend;
     char what[96];
     double start = bd_clock_seconds();
     x.recipe = &x.stage->recipe;
     x.cell = &r->dag->cell[x.stage->cell].recipe;
     bd_stage_describe(what, sizeof what, r->dag, stage);
     bd_log(BD_LOG_INFO, "%s: %s", x.stage->name, what);
-    BD_TRY(bd_manifest_write(dir, r->dag, stage, r->backend, r->threads));
+    BD_TRY(stage_backend(&x.backend, &backend, r, x.stage));
+    BD_TRY(bd_manifest_write(dir, r->dag, stage, x.backend, r->threads));
     BD_TRY(bd_results_create(&x.results));
     bd_status st = run_kind[x.stage->kind](&x);
     if (!st) st = bd_results_save(x.results, dir);

@@ -14,7 +14,8 @@ enum { BD_RUNNER_DATASETS = 2 };
 typedef struct {
     const bd_dag *dag;
     const char *runs; /* folder of the stages */
-    const bd_backend *backend;
+    const bd_backend
+        *backend; /* of stages on the CPU; the others open their device (run/device.h) */
     bd_pool *pool;
     int threads; /* for the record only */
     const volatile sig_atomic_t *stop;

@@ -25,12 +25,13 @@ static bd_status save(const bd_stage_run *x, const bd_params *params, const bd_d
 
 static bd_status train(bd_stage_run *x, bd_params *params, const bd_classifier_config *config,
                        const bd_dataset *data, const bd_dataset *test) {
-    bd_classifier_train_spec spec = {.backend = x->runner->backend,
+    bd_classifier_train_spec spec = {.backend = x->backend,
                                      .pool = x->runner->pool,
                                      .classifier = config,
                                      .data = data,
                                      .flip = !strcmp(x->recipe->data_flip, "on"),
                                      .loop = bd_recipe_loop(x->recipe, BD_KIND_classifier)};
+    spec.loop.tile = bd_backend_tile(x->backend, spec.loop.tile, spec.loop.batch);
     spec.loop.dir = x->dir;
     spec.loop.checkpoint_seconds = (double)x->cell->run_checkpoint_seconds;
     spec.loop.stop = x->runner->stop;
@@ -38,7 +39,7 @@ static bd_status train(bd_stage_run *x, bd_params *params, const bd_classifier_c
     double accuracy;
     BD_TRY(bd_params_init(params, spec.loop.seed));
     BD_TRY(bd_classifier_train(&result, params, &spec));
-    bd_features_spec features = {x->runner->backend, x->runner->pool, config, params};
+    bd_features_spec features = {x->backend, x->runner->pool, config, params};
     BD_TRY(bd_classifier_accuracy(&accuracy, test->images, test->labels, test->n, &features));
     BD_TRY(bd_results_count(x->results, "steps", result.steps, "updates", "optimiser steps"));
     BD_TRY(bd_results_number(x->results, "accuracy", accuracy, "1",

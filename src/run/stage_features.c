@@ -32,7 +32,7 @@ static bd_status compute(bd_stage_run *x, const bd_image_view *v, float *feature
     config.channels = v->c;
     BD_TRY(bd_classifier_params(&params, &config));
     bd_status st = bd_params_load(&params, x->recipe->metric_classifier);
-    bd_features_spec spec = {x->runner->backend, x->runner->pool, &config, &params};
+    bd_features_spec spec = {x->backend, x->runner->pool, &config, &params};
     if (!st) st = bd_features(features, NULL, v->pixels, v->n, &spec);
     bd_params_clear(&params);
     if (!st) st = bd_path_join(path, sizeof path, x->dir, "features.safetensors");

@@ -40,7 +40,7 @@ bd_status bd_stage_run_moments(bd_stage_run *x) {
     bd_status st = BD_OK;
     BD_TRY_TO(done, st, bd_stage_moments_ready(weights, sizeof weights, x->stage));
     BD_TRY_TO(done, st, bd_stage_images(&owned, &view, x));
-    BD_TRY_TO(done, st, bd_fid_create(&f, x->runner->backend, x->runner->pool, weights));
+    BD_TRY_TO(done, st, bd_fid_create(&f, x->backend, x->runner->pool, weights));
     BD_TRY_TO(done, st, compute(x, f, &view));
     st = bd_stage_tflop(&x->tflop, x->runner->dag, (int)(x->stage - x->runner->dag->stage));
 done:

@@ -112,7 +112,7 @@ static bd_status train(bd_stage_run *x, job *j) {
     bool poisoned = j->split.n_poisoned > 0;
     bool used = poisoned || j->split.n_clean < j->data->n;
     BD_TRY(fill_table(j, r, poisoned));
-    bd_train_spec spec = {.backend = x->runner->backend,
+    bd_train_spec spec = {.backend = x->backend,
                           .pool = x->runner->pool,
                           .unet = &j->model.unet,
                           .data = j->data,
@@ -123,6 +123,8 @@ static bd_status train(bd_stage_run *x, job *j) {
                           .trigger = j->trigger,
                           .target = j->target,
                           .loop = bd_recipe_loop(r, x->stage->kind)};
+    int micro = spec.loop.micro_batch ? spec.loop.micro_batch : spec.loop.batch;
+    spec.loop.tile = bd_backend_tile(x->backend, spec.loop.tile, micro);
     spec.loop.dir = x->dir;
     spec.loop.checkpoint_seconds = (double)x->cell->run_checkpoint_seconds;
     spec.loop.stop = x->runner->stop;

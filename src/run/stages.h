@@ -12,6 +12,7 @@
  * DONE are the runner's. On BD_E_INTERRUPT what it left must let the next run go on from there. */
 typedef struct {
     bd_runner *runner;
+    const bd_backend *backend; /* that the stage's network runs on */
     const bd_stage *stage;
     const bd_recipe *recipe; /* of the stage: what the bits depend on        */
     const bd_recipe *cell;   /* of the first cell that needs it: for the rest */

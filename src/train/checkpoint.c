@@ -37,10 +37,18 @@ enum {
 };
 
 static const char *const meta_key[META_COUNT] = {
-    [META_VERSION] = "version",         [META_SETTINGS] = "settings", [META_STEP] = "step",
-    [META_MICRO_STEPS] = "micro_steps", [META_IMAGES] = "images",     [META_POISONED] = "poisoned",
-    [META_LOG_BYTES] = "log_bytes",     [META_LOSS] = "loss",         [META_SECONDS] = "seconds",
-    [META_SCALE] = "loss_scale",        [META_SCALE_GOOD] = "good_steps", [META_SCALE_SKIPPED] = "skipped_steps",
+    [META_VERSION] = "version",
+    [META_SETTINGS] = "settings",
+    [META_STEP] = "step",
+    [META_MICRO_STEPS] = "micro_steps",
+    [META_IMAGES] = "images",
+    [META_POISONED] = "poisoned",
+    [META_LOG_BYTES] = "log_bytes",
+    [META_LOSS] = "loss",
+    [META_SECONDS] = "seconds",
+    [META_SCALE] = "loss_scale",
+    [META_SCALE_GOOD] = "good_steps",
+    [META_SCALE_SKIPPED] = "skipped_steps",
     [META_SHA256] = "sha256",
 };
 
@@ -209,7 +217,8 @@ static bd_status verify(content *c, const bd_tensors *file) {
     for (int k = 0; k < META_COUNT; k++) {
         c->value[k] = bd_tensors_meta(file, meta_key[k]);
         bool optional = k >= META_SCALE && k <= META_SCALE_SKIPPED && !c->value[META_SCALE];
-        BD_REQUIRE(c->value[k] || optional, BD_E_FORMAT, "no entry \"%s\": not a checkpoint", meta_key[k]);
+        BD_REQUIRE(c->value[k] || optional, BD_E_FORMAT, "no entry \"%s\": not a checkpoint",
+                   meta_key[k]);
     }
     BD_REQUIRE(strcmp(c->value[META_VERSION], version) == 0, BD_E_FORMAT,
                "written in format %s, this program reads format %s", c->value[META_VERSION],

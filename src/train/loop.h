@@ -16,10 +16,10 @@
 /* What any training job has to say. All but dir, checkpoint_* and stop decide the bits. */
 typedef struct {
     uint64_t seed;
-    int batch;        /* images of one optimiser step                                            */
-    int micro_batch;  /* images whose mean is one loss; 0 = batch; must divide batch             */
-    int tile;         /* images of one tile: 1, 2, 4, 8 or micro_batch (bd_backend_tile); divides it */
-    int64_t steps;    /* optimiser steps; 0 = as many as epochs take                             */
+    int batch;       /* images of one optimiser step                                            */
+    int micro_batch; /* images whose mean is one loss; 0 = batch; must divide batch             */
+    int tile;      /* images of one tile: 1, 2, 4, 8 or micro_batch (bd_backend_tile); divides it */
+    int64_t steps; /* optimiser steps; 0 = as many as epochs take                             */
     int64_t epochs;   /* used when steps is 0                                                    */
     double lr;        /* base learning rate                                                      */
     int64_t warmup;   /* micro-batches of linear warm-up                                         */

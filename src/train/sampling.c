@@ -43,7 +43,7 @@ static bd_status graph_build(bd_sampler_engine *s, const bd_unet_config *unet) {
 
 bd_status bd_sampler_engine_create(bd_sampler_engine **out, const bd_sampler_engine_spec *spec) {
     *out = NULL;
-    BD_REQUIRE(spec->tile == 1 || spec->tile == 2 || spec->tile == 4 || spec->tile == 8, BD_E_ARG,
+    BD_REQUIRE(bd_backend_tile_ok(spec->backend, spec->tile), BD_E_ARG,
                "sampling: tile = %d; must be 1, 2, 4 or 8", spec->tile);
     BD_REQUIRE(spec->unet->in_channels == spec->unet->out_channels, BD_E_SHAPE,
                "sampling: the UNet takes %d channels and gives %d", spec->unet->in_channels,

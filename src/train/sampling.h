@@ -20,7 +20,7 @@ typedef struct {
     const bd_backend *backend;
     bd_pool *pool;
     const bd_unet_config *unet; /* copied */
-    int tile;    /* samples of one tile: 1, 2, 4 or 8; part of what the bits depend on */
+    int tile;    /* samples of one tile (bd_backend_tile_ok); part of what the bits depend on */
     int history; /* slots that the plans need at most, 0 .. BD_SAMPLER_HISTORY         */
 } bd_sampler_engine_spec;
 

@@ -1,0 +1,73 @@
+#include "run/device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cpu/cpu.h"
+#include "cuda/cuda.h"
+
+static bool is_cpu(const char *device) { return !device[0] || !strcmp(device, "cpu"); }
+
+/* "cuda" or "cuda:K" -> K; -1: another name */
+static int cuda_number(const char *device) {
+    if (!strcmp(device, "cuda")) return 0;
+    char *end = NULL;
+    long k = strncmp(device, "cuda:", 5) != 0 ? -1 : strtol(device + 5, &end, 10);
+    return end && end != device + 5 && !*end && k >= 0 && k < 1024 ? (int)k : -1;
+}
+
+static const char *settle_auto(bd_precision p) {
+    bd_backend b;
+    if (bd_cuda_devices() == 0) return "cpu";
+    if (!bd_cuda_backend_init(&b, 0, p)) return "cuda:0";
+    bd_log(BD_LOG_WARN, "device = auto: the CPU is taken, for the CUDA device cannot be used: %s",
+           bd_error());
+    return "cpu";
+}
+
+bd_status bd_device_settle(bd_recipe *r) {
+    bd_precision p;
+    BD_TRY(bd_precision_parse(&p, r->run_precision));
+    const char *device = r->run_device;
+    bool was_auto = !strcmp(device, "auto");
+    if (was_auto) device = settle_auto(p);
+    if (!strcmp(device, "cuda")) device = "cuda:0";
+    if (device != r->run_device) snprintf(r->run_device, sizeof r->run_device, "%s", device);
+    BD_REQUIRE(!is_cpu(device) || p == BD_PRECISION_F32, BD_E_ARG,
+               "run.precision = %s is for CUDA devices, and %s", r->run_precision,
+               was_auto ? "there is none here ('baddiff doctor' says why)" : "run.device is cpu");
+    return BD_OK;
+}
+
+bd_status bd_device_open(bd_backend *out, const char *device, const char *precision) {
+    bd_precision p;
+    BD_TRY(bd_precision_parse(&p, precision));
+    if (is_cpu(device)) {
+        BD_REQUIRE(p == BD_PRECISION_F32, BD_E_ARG,
+                   "precision %s is for CUDA devices; the CPU computes in f32", precision);
+        *out = bd_backend_cpu;
+        return BD_OK;
+    }
+    if (!strcmp(device, "auto")) return bd_device_open(out, settle_auto(p), precision);
+    int k = cuda_number(device);
+    BD_REQUIRE(k >= 0, BD_E_ARG, "device %s: must be auto, cpu, cuda or cuda:K", device);
+    return bd_cuda_backend_init(out, k, p);
+}
+
+bd_status bd_stage_backend(bd_backend *out, const bd_stage *s) {
+    return bd_device_open(out, s->device, s->device[0] ? s->precision : "f32");
+}
+
+bd_status bd_dag_backend(bd_backend *out, const bd_dag *d, int file) {
+    const bd_recipe *r = NULL;
+    for (int i = 0; i < d->n_cells && !r; i++)
+        if (d->cell[i].file == file) r = &d->cell[i].recipe;
+    return r ? bd_device_open(out, r->run_device, r->run_precision)
+             : bd_device_open(out, "", "f32");
+}
+
+void bd_device_kind(char *out, size_t size, const char *device, const char *precision) {
+    snprintf(out, size, "%s-%s", is_cpu(device) ? "cpu" : "cuda", precision);
+}

@@ -1,0 +1,27 @@
+/* Where the networks of a cell run: run.device and run.precision of its recipe. */
+#ifndef BD_RUN_DEVICE_H
+#define BD_RUN_DEVICE_H
+
+#include "graph/backend.h"
+#include "run/plan.h"
+
+/* bd_device_settle -- put the device that auto stands for into run.device: cuda:0 where a device can be used, else cpu
+ * (with a warning when there is a device and it cannot); "cuda" becomes cuda:0. cpu and cuda are taken at their word.
+ *   errors   BD_E_ARG: a precision that the device does not have
+ *   tested   tests/test_device.c */
+BD_MUST_CHECK bd_status bd_device_settle(bd_recipe *r);
+
+/* bd_device_open -- the backend of a device ("cpu", "cuda:1") and precision.
+ *   errors   as bd_cuda_backend_init; BD_E_ARG: no such device or precision */
+BD_MUST_CHECK bd_status bd_device_open(bd_backend *out, const char *device, const char *precision);
+
+/* bd_stage_backend -- the backend that a stage's network runs on; kinds without a network get the CPU's. */
+BD_MUST_CHECK bd_status bd_stage_backend(bd_backend *out, const bd_stage *s);
+
+/* bd_dag_backend -- that of the plan's first stage with a network, for the heads of result files. */
+BD_MUST_CHECK bd_status bd_dag_backend(bd_backend *out, const bd_dag *d, int file);
+
+/* bd_device_kind -- "cuda-bf16": what of them a stage's id holds. */
+void bd_device_kind(char *out, size_t size, const char *device, const char *precision);
+
+#endif
