@@ -6,29 +6,31 @@
 #include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/verbs.h"
-#include "cpu/cpu.h"
 #include "io/json.h"
 #include "nn/inception.h"
 #include "nn/params.h"
 #include "nn/unet.h"
+#include "run/device.h"
 
 typedef struct {
-    const char *net, *json;
+    const char *net, *json, *device, *precision;
     int size, channels, tile, batch, repeat, threads, ops;
 } bench_options;
 
 /* What recipes take by themselves. */
-enum { TILE_TRAIN = 4, TILE_SAMPLE = 8, TILE_FID = 1 };
+enum { TILE_TRAIN = 4, TILE_SAMPLE = 8, TILE_FID = 1, WARM_UP = 2 };
 
 /* Where results go. */
 typedef struct {
     const bench_options *o;
+    bd_backend backend;
     bd_pool *pool;
     json_t *results; /* NULL: only the table is wanted */
 } bench_run;
 
 /* A UNet behind plain inputs, with or without loss and gradients. */
 typedef struct {
+    const bd_backend *backend;
     bd_graph *g;
     bd_engine *engine;
     bd_params params;
@@ -66,18 +68,18 @@ static bd_status make_inception(bench_net *b, int tile) {
 }
 
 /* c = NULL: Inception-v3 */
-static bd_status net_create(bench_net *b, const bd_unet_config *c, int tile, bool train,
-                            bd_pool *pool) {
-    *b = (bench_net){0};
+static bd_status net_create(bench_net *b, const bench_run *r, const bd_unet_config *c, int tile,
+                            bool train) {
+    *b = (bench_net){.backend = &r->backend};
     BD_TRY(c ? make_graph(b, c, tile, train) : make_inception(b, tile));
-    BD_TRY(bd_backend_cpu.engine_create(&b->engine, &bd_backend_cpu, b->g, pool));
+    BD_TRY(b->backend->engine_create(&b->engine, b->backend, b->g, r->pool));
     BD_TRY(bd_params_from_graph(&b->params, b->g));
     BD_TRY(bd_params_init(&b->params, 0));
-    return bd_params_upload(&b->params, &bd_backend_cpu, b->engine, b->g, BD_SLOT_PARAM);
+    return bd_params_upload(&b->params, b->backend, b->engine, b->g, BD_SLOT_PARAM);
 }
 
 static void net_destroy(bench_net *b) {
-    bd_backend_cpu.engine_destroy(b->engine);
+    b->backend->engine_destroy(b->engine);
     bd_params_clear(&b->params);
     bd_graph_destroy(b->g);
 }
@@ -103,12 +105,10 @@ static bd_status before(void *ctx, int tile, int iter, const bd_view *v) {
 
 static bd_status one_step(bench_net *b, int tiles, int64_t k) {
     const bd_run r = {tiles, 1, before, NULL, b, 0};
-    BD_TRY(bd_backend_cpu.run(b->engine, &r, false));
-    if (b->y < 0) return BD_OK;
+    if (b->y < 0) return b->backend->run(b->engine, &r, false);
     double norm;
     const bd_adam a = {1e-4, 0.9, 0.999, 1e-8, 1, k, 0};
-    BD_TRY(bd_backend_cpu.grad_norm(b->engine, &norm));
-    return bd_backend_cpu.adam(b->engine, &a, norm);
+    return bd_backend_step(b->backend, b->engine, &r, false, &a, &norm);
 }
 
 static int by_value(const void *a, const void *b) {
@@ -118,7 +118,8 @@ static int by_value(const void *a, const void *b) {
 
 /* t [repeat], in ascending order when it returns */
 static bd_status time_steps(double *t, bench_net *b, int tiles, int repeat) {
-    BD_TRY(one_step(b, tiles, 1)); /* first touch and packing */
+    for (int i = 0; i < WARM_UP; i++) /* first touch and packing; a device records its step in the second */
+        BD_TRY(one_step(b, tiles, 1));
     for (int i = 0; i < repeat; i++) {
         double start = bd_clock_seconds();
         BD_TRY(one_step(b, tiles, i + 2));
@@ -137,7 +138,7 @@ typedef struct {
 static bd_status sum_ops(op_sum sum[BD_OP_COUNT], const bench_net *b, int repeat) {
     int n = 0;
     bd_op_profile *rows;
-    bd_status st = bd_backend_cpu.profile(b->engine, repeat, &rows, &n);
+    bd_status st = b->backend->profile(b->engine, repeat, &rows, &n);
     if (st) return st;
     for (int i = 0; i < n; i++) {
         op_sum *s = &sum[rows[i].op];
@@ -181,7 +182,7 @@ static bd_status report(const bench_run *r, const bench_net *b, const char *net,
     int repeat = r->o->repeat, images = tiles * b->tile, threads = bd_pool_workers(r->pool);
     double median = t[repeat / 2], rate = images / median,
            gflops = bd_graph_flops(b->g) * tiles / median * 1e-9;
-    bd_backend_cpu.engine_memory(b->engine, &m);
+    b->backend->engine_memory(b->engine, &m);
     double mib = (double)m.total / (1 << 20);
     printf("%s\t%s\t%d\t%d\t%d\t%.2f\t%.1f\t%.1f\n", net, phase, threads, b->tile, images, rate,
            gflops, mib);
@@ -203,11 +204,11 @@ static bd_status bench_one(const bench_run *r, const char *net, const bd_unet_co
     const bench_options *o = r->o;
     bench_net b;
     int own = !c ? TILE_FID : train ? TILE_TRAIN : TILE_SAMPLE;
-    int tile = o->tile ? o->tile : own;
+    int tile = bd_backend_tile(&r->backend, o->tile ? o->tile : own, o->batch);
     int tiles = (o->batch + tile - 1) / tile;
     double *t = calloc((size_t)o->repeat, sizeof *t);
     BD_REQUIRE(t, BD_E_MEMORY, "bench: out of memory");
-    bd_status st = net_create(&b, c, tile, train, r->pool);
+    bd_status st = net_create(&b, r, c, tile, train);
     if (!st) st = time_steps(t, &b, tiles, o->repeat);
     if (!st) st = report(r, &b, net, train ? "train" : "sample", tiles, t);
     net_destroy(&b);
@@ -237,7 +238,8 @@ static bd_status bench(const bench_options *o) {
     char print[256];
     json_t *root = NULL;
     BD_TRY(bd_cli_threads(&threads, o->threads));
-    BD_TRY(bd_backend_cpu.fingerprint(&bd_backend_cpu, print, sizeof print));
+    BD_TRY(bd_device_open(&r.backend, o->device, o->precision));
+    BD_TRY(r.backend.fingerprint(&r.backend, print, sizeof print));
     if (o->json) {
         r.results = json_array();
         root = json_pack("{s:s, s:i, s:o*}", "machine", print, "repeat", o->repeat, "results",
@@ -256,7 +258,7 @@ static bd_status bench(const bench_options *o) {
 }
 
 int bd_cli_bench(int argc, char **argv) {
-    bench_options o = {NULL, NULL, 32, 0, 0, 16, 9, 0, 0};
+    bench_options o = {NULL, NULL, "auto", "f32", 32, 0, 0, 16, 9, 0, 0};
     const bd_opt opts[] = {
         {0, "net", BD_OPT_TEXT, "NAME", &o.net, 0, 0,
          "preset of the network: mini, cifar10, celebahq, scratch (default mini, then cifar10); or "
@@ -265,12 +267,16 @@ int bd_cli_bench(int argc, char **argv) {
         {0, "channels", BD_OPT_INT, "N", &o.channels, 0, 3,
          "channels of an image, 0 = 1 for mini, 3 for the others"},
         {0, "tile", BD_OPT_INT, "N", &o.tile, 0, 8,
-         "images a worker runs at once, 0 = as recipes do: 4 in training, 8 in sampling, 1 of "
+         "images a worker of the CPU runs at once, 0 = as recipes do: 4 in training, 8 in sampling, 1 of "
          "inception"},
         {'b', "batch", BD_OPT_INT, "N", &o.batch, 1, 4096, "images of one step"},
         {'r', "repeat", BD_OPT_INT, "N", &o.repeat, 1, 1000, "steps timed; the median counts"},
         {'t', "threads", BD_OPT_INT, "N", &o.threads, 0, 1024,
          "worker threads, 0 = all processors"},
+        {0, "device", BD_OPT_TEXT, "NAME", &o.device, 0, 0,
+         "where the networks run: auto (a CUDA device if there is one), cpu, cuda, cuda:K"},
+        {0, "precision", BD_OPT_TEXT, "NAME", &o.precision, 0, 0,
+         "f32; on a CUDA device also tf32, bf16, fp16"},
         {0, "ops", BD_OPT_FLAG, NULL, &o.ops, 0, 0,
          "also the time of each kind of operation, one worker"},
         {0, "json", BD_OPT_TEXT, "FILE", &o.json, 0, 0, "write the results there too"},

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/verbs.h"
 #include "cpu/cpu.h"
+#include "cuda/cuda.h"
 #include "data/art.h"
 #include "data/dataset.h"
 
@@ -22,6 +23,19 @@ static int check_backend(void) {
     if (bd_backend_cpu.fingerprint(&bd_backend_cpu, text, sizeof text)) return line("MISSING", "cpu", bd_error()), 1;
     line("ok", "cpu", text);
     return 0;
+}
+
+/* A device is optional; what stands in its way is said. */
+static void check_cuda(void) {
+    char text[512];
+    int n = bd_cuda_devices();
+    if (n == 0) line("note", "cuda", bd_error());
+    for (int i = 0; i < n; i++) {
+        char what[16];
+        snprintf(what, sizeof what, "cuda:%d", i);
+        bool ok = !bd_cuda_describe(text, sizeof text, i);
+        line(ok ? "ok" : "note", what, ok ? text : bd_error());
+    }
 }
 
 static int check_threads(void) {
@@ -95,8 +109,8 @@ static int check_disk(void) {
 int bd_cli_doctor(int argc, char **argv) {
     static const bd_cmd cmd = {
         "doctor",
-        "Says whether this machine has what a run needs: processor and libraries, data, "
-        "classifier\n"
+        "Says whether this machine has what a run needs: processor and libraries, CUDA "
+        "devices, data, classifier\n"
         "weights, recipes, gnuplot, disk. Exits with 2 when something is missing.",
         NULL,
         0,
@@ -107,6 +121,7 @@ int bd_cli_doctor(int argc, char **argv) {
     if (code != BD_CLI_GO_ON) return code;
     line("ok", "program", BD_VERSION ", compiler " __VERSION__);
     missing += check_backend();
+    check_cuda();
     missing += check_threads();
     missing += check_data();
     check_art();

@@ -7,11 +7,11 @@
 #include "cli/images.h"
 #include "cli/metric.h"
 #include "cli/verbs.h"
-#include "cpu/cpu.h"
 #include "io/csv.h"
 #include "metric/frechet.h"
 #include "metric/mse.h"
 #include "metric/name.h"
+#include "run/device.h"
 #include "train/features.h"
 
 static bd_status pairwise(double *value, char name[BD_CLI_METRIC_NAME],
@@ -77,7 +77,9 @@ static bd_status fcd(double *value, char name[BD_CLI_METRIC_NAME], const bd_cli_
     bd_status st = bd_classifier_params(&params, &config);
     if (!st) st = bd_params_load(&params, o->classifier);
     if (!st) st = bd_pool_create(&pool, threads);
-    bd_features_spec spec = {&bd_backend_cpu, pool, &config, &params};
+    bd_backend backend;
+    if (!st) st = bd_device_open(&backend, o->device, "f32");
+    bd_features_spec spec = {&backend, pool, &config, &params};
     if (!st) st = distance(value, a, b, &spec);
     bd_pool_destroy(pool);
     bd_params_clear(&params);
@@ -132,6 +134,7 @@ static bd_cli_metric_fn find(const char *name) {
 int bd_cli_metric(int argc, char **argv) {
     bd_cli_metric_options o = {.ssim = "interior",
                                .classifier = "experiments/classifier/fashion-mnist.safetensors",
+                               .device = "auto",
                                .weights = "",
                                .heads = "",
                                .cache = ""};
@@ -144,6 +147,8 @@ int bd_cli_metric(int argc, char **argv) {
         {0, "heads", BD_OPT_TEXT, "FILE", &o.heads, 0, 0, "linear heads of lpips; else searched"},
         {0, "cache", BD_OPT_TEXT, "DIR|none", &o.cache, 0, 0,
          "where fid keeps the statistics of B; else runs/cache, for data sets only"},
+        {0, "device", BD_OPT_TEXT, "NAME", &o.device, 0, 0,
+         "where the networks run: auto (a CUDA device if there is one), cpu, cuda, cuda:K"},
         {'t', "threads", BD_OPT_INT, "N", &o.threads, 0, 1024,
          "worker threads; 0 = all processors"}};
     const bd_cmd cmd = {

@@ -8,7 +8,7 @@
 enum { BD_CLI_METRIC_NAME = 128 };
 
 typedef struct {
-    const char *ssim, *classifier, *weights, *heads, *cache;
+    const char *ssim, *classifier, *weights, *heads, *cache, *device;
     bd_ssim_area area; /* what ssim names */
     int threads;
 } bd_cli_metric_options;

@@ -8,10 +8,10 @@
 #include "cli/cli.h"
 #include "cli/images.h"
 #include "cli/metric.h"
-#include "cpu/cpu.h"
 #include "metric/fid.h"
 #include "metric/lpips.h"
 #include "metric/mse.h"
+#include "run/device.h"
 
 /* Images as a source, wherever they are. */
 typedef struct {
@@ -79,6 +79,7 @@ bd_status bd_cli_metric_fid(double *value, char name[BD_CLI_METRIC_NAME],
                             const char *name_b) {
     char weights[4096];
     images a = {0}, b = {0};
+    bd_backend backend;
     bd_pool *pool = NULL;
     bd_fid *f = NULL;
     bd_status st = BD_OK;
@@ -86,7 +87,8 @@ bd_status bd_cli_metric_fid(double *value, char name[BD_CLI_METRIC_NAME],
     BD_TRY_TO(done, st, open_images(&a, name_a));
     BD_TRY_TO(done, st, open_images(&b, name_b));
     BD_TRY_TO(done, st, make_pool(&pool, o));
-    BD_TRY_TO(done, st, bd_fid_create(&f, &bd_backend_cpu, pool, weights));
+    BD_TRY_TO(done, st, bd_device_open(&backend, o->device, "f32"));
+    BD_TRY_TO(done, st, bd_fid_create(&f, &backend, pool, weights));
     bd_cli_catch_signals();
     BD_TRY_TO(done, st, compare(value, f, &a, &b, cache_of(o, name_b)));
     st = bd_fid_name(name, BD_CLI_METRIC_NAME, a.source.n, b.source.n, bd_fid_sha256(f));
@@ -116,8 +118,10 @@ bd_status bd_cli_metric_lpips(double *value, char name[BD_CLI_METRIC_NAME],
                               const char *name_b) {
     char alexnet[4096], heads[4096];
     images a = {0}, b = {0};
-    bd_lpips_spec spec = {&bd_backend_cpu, NULL, alexnet, heads};
+    bd_backend backend;
+    bd_lpips_spec spec = {&backend, NULL, alexnet, heads};
     bd_status st = BD_OK;
+    BD_TRY_TO(done, st, bd_device_open(&backend, o->device, "f32"));
     BD_TRY_TO(done, st, bd_lpips_weights(alexnet, heads, sizeof heads, o->weights, o->heads));
     BD_TRY_TO(done, st, open_images(&a, name_a));
     BD_TRY_TO(done, st, open_images(&b, name_b));

@@ -6,8 +6,8 @@
 #include "cli/cli.h"
 #include "cli/parity_sampler.h"
 #include "cli/verbs.h"
-#include "cpu/cpu.h"
 #include "nn/parity.h"
+#include "run/device.h"
 
 enum { WORST_SHOWN = 5 };
 
@@ -30,18 +30,18 @@ static bd_status sampler(double *worst, const char *dir, const bd_backend *b, bd
     return BD_OK;
 }
 
-static bd_status parity(double *worst, const char *dir, int threads, const char *device) {
+static bd_status parity(double *worst, const char *dir, int threads, const char *device,
+                        const char *precision) {
     char path[4096];
     bd_pool *pool;
     int workers;
-    BD_REQUIRE(strcmp(device, "cpu") == 0, BD_E_ARG,
-               "--device %s: this program was built with the device cpu only", device);
+    bd_backend b;
+    BD_TRY(bd_device_open(&b, device, precision));
     BD_TRY(bd_path_join(path, sizeof path, dir, "sampler.json"));
     BD_TRY(bd_cli_threads(&workers, threads));
     BD_TRY(bd_pool_create(&pool, workers));
-    const bd_backend *b = &bd_backend_cpu;
     bd_status st =
-        bd_file_exists(path) ? sampler(worst, dir, b, pool) : network(worst, dir, b, pool);
+        bd_file_exists(path) ? sampler(worst, dir, &b, pool) : network(worst, dir, &b, pool);
     bd_pool_destroy(pool);
     return st;
 }
@@ -49,10 +49,13 @@ static bd_status parity(double *worst, const char *dir, int threads, const char 
 int bd_cli_parity(int argc, char **argv) {
     double tol = 1e-3;
     int threads = 0;
-    const char *device = "cpu";
+    const char *device = "cpu", *precision = "f32";
     const bd_opt opts[] = {
         {0, "tol", BD_OPT_DOUBLE, "ERROR", &tol, 0, 1e9, "largest relative error that passes"},
-        {0, "device", BD_OPT_TEXT, "NAME", &device, 0, 0, "where to run: cpu"},
+        {0, "device", BD_OPT_TEXT, "NAME", &device, 0, 0,
+         "where to run: cpu, auto (a CUDA device if there is one), cuda, cuda:K"},
+        {0, "precision", BD_OPT_TEXT, "NAME", &precision, 0, 0,
+         "f32; on a CUDA device also tf32, bf16, fp16 (with a --tol to suit)"},
         {0, "threads", BD_OPT_INT, "N", &threads, 0, 1024, "worker threads; 0 = all processors"}};
     const bd_cmd cmd = {"parity DIR [options]",
                         "Runs the model of DIR on DIR/case.safetensors and compares output, loss "
@@ -68,7 +71,7 @@ int bd_cli_parity(int argc, char **argv) {
     int n_args, code = bd_cli_parse(&args, &n_args, &cmd, argc, argv);
     if (code != BD_CLI_GO_ON) return code;
     double worst;
-    bd_status st = parity(&worst, args[0], threads, device);
+    bd_status st = parity(&worst, args[0], threads, device, precision);
     if (st) return bd_cli_fail(st);
     bool pass = worst <= tol; /* not for NaN */
     printf("parity: %s\n", pass ? "PASS" : "FAIL");

@@ -8,17 +8,18 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/verbs.h"
-#include "cpu/cpu.h"
 #include "data/trigger.h"
 #include "io/png.h"
 #include "nn/model.h"
+#include "run/device.h"
 #include "run/settings.h"
 #include "run/pixels.h"
 #include "train/sampling.h"
 
 typedef struct {
-    const char *model, *sampler, *trigger, *clip, *variance, *spacing, *final, *art, *out;
-    int n, steps, order, tile, threads;
+    const char *model, *sampler, *trigger, *clip, *variance, *spacing, *final, *art, *out, *device,
+        *precision;
+    int n, steps, order, tile, batch, threads;
     double eta;
     uint64_t seed;
 } sample_options;
@@ -30,6 +31,7 @@ typedef struct {
     float *g;
     bd_prior *prior;
     bd_pool *pool;
+    bd_backend backend;
     bd_sampler_engine *engine;
     bd_pixels out;
 } job;
@@ -91,8 +93,9 @@ static bd_status draw(job *j, const sample_options *o) {
     int threads, S = j->model.unet.sample_size, C = j->model.unet.in_channels;
     BD_TRY(bd_cli_threads(&threads, o->threads));
     BD_TRY(bd_pool_create(&j->pool, threads));
-    bd_sampler_engine_spec engine = {&bd_backend_cpu, j->pool, &j->model.unet, o->tile,
-                                     j->plan.history};
+    BD_TRY(bd_device_open(&j->backend, o->device, o->precision));
+    int batch = bd_backend_tile(&j->backend, o->tile, o->batch < o->n ? o->batch : o->n);
+    bd_sampler_engine_spec engine = {&j->backend, j->pool, &j->model.unet, batch, j->plan.history};
     BD_TRY(bd_sampler_engine_create(&j->engine, &engine));
     BD_TRY(bd_sampler_engine_load(j->engine, &j->model.params));
     j->out = (bd_pixels){o->n, S, S, C, malloc((size_t)o->n * (size_t)S * (size_t)S * (size_t)C)};
@@ -156,8 +159,11 @@ int bd_cli_sample(int argc, char **argv) {
                         .spacing = "own",
                         .final = "sigma_min",
                         .art = "builtin",
+                        .device = "auto",
+                        .precision = "f32",
                         .n = 16,
-                        .tile = 8};
+                        .tile = 8,
+                        .batch = 256};
     const bd_opt opts[] = {
         {'m', "model", BD_OPT_TEXT, "DIR", &o.model, 0, 0, "model folder (diffusers layout)"},
         {'o', "out", BD_OPT_TEXT, "DIR", &o.out, 0, 0,
@@ -181,7 +187,13 @@ int bd_cli_sample(int argc, char **argv) {
         {0, "clip", BD_OPT_TEXT, "none|x0|xt", &o.clip, 0, 0,
          "clamp the predicted x0, or x itself, to [-1,1]; without it the model's clip_sample"},
         {0, "tile", BD_OPT_INT, "N", &o.tile, 1, 8,
-         "images computed together: 1, 2, 4 or 8; part of the result"},
+         "images computed together on a CPU: 1, 2, 4 or 8; part of the result"},
+        {0, "batch", BD_OPT_INT, "N", &o.batch, 1, 65536,
+         "images computed together on a CUDA device; part of the result"},
+        {0, "device", BD_OPT_TEXT, "NAME", &o.device, 0, 0,
+         "where the networks run: auto (a CUDA device if there is one), cpu, cuda, cuda:K"},
+        {0, "precision", BD_OPT_TEXT, "NAME", &o.precision, 0, 0,
+         "f32; on a CUDA device also tf32, bf16, fp16"},
         {'t', "threads", BD_OPT_INT, "N", &o.threads, 0, 1024,
          "worker threads; 0 = all processors"}};
     const bd_cmd cmd = {"sample --model DIR --out DIR [options]",
