@@ -143,7 +143,7 @@ template <int V, class T> __global__ void avg_pool_kernel(T *y, const T *x, wind
         const place p = place_of(i, s.oh, s.ow, s.c);
         const span rows = covered(p.row, s.h, s), columns = covered(p.column, s.w, s);
         float sum[W];
-        for (int j = 0; j < W; j++) sum[j] = 0.0f;
+        for (int j = 0; j < W; j++) sum[j] = -0.0f; // the first x as it is, a zero with its sign
         for (int r = rows.from; r < rows.to; r++)
             for (int q = columns.from; q < columns.to; q++)
                 bd_add_vec<W>(sum, x + offset(p.n, r, q, p.channel, s.h, s.w, s.c));

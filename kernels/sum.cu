@@ -1,17 +1,18 @@
 // Sums over rows (gradients of biases, means over pixels) and their counterpart, one row spread over many.
 // sum_rows is two launches of one kernel: segments of rows to partial sums, partial sums to the result. In a block, a
 // fixed number of lanes take a row each in turn, neighbouring threads neighbouring channels; a tree in shared memory
-// adds the lanes. Segments depend on the number of rows, lanes on the number of channels: the tree is that of the sizes,
+// adds the lanes. Segments depend on the number of rows, lanes on both counts: the tree is that of the sizes,
 // whatever the element type or the path. Bound by memory: x is read once, partial sums are 256 rows at most.
 // Expected on an H100 at 3.0 TB/s: the bias of [131072,128] bf16, 33.5 MB, 11 us and a few for the second launch; spread
 // to the same size 11 us. Not yet measured.
 #include "vector.cuh"
 
-// Lanes of a block that sums rows of c channels: a power of two; the fewer channels, the more.
+// Lanes of a block that sums `rows` rows of c channels: a power of two; the fewer channels, the more, but not twice the
+// rows.
 enum { MIN_LANES = 32, MAX_LANES = 256, MAX_THREADS = 1024 };
-static unsigned lanes_for(size_t c) {
+static unsigned lanes_for(size_t rows, size_t c) {
     unsigned lanes = MAX_LANES;
-    while (lanes > MIN_LANES && lanes * c > 4096) lanes /= 2;
+    while (lanes > MIN_LANES && (lanes * c > 4096 || lanes >= 2 * rows)) lanes /= 2;
     return lanes;
 }
 
@@ -60,7 +61,7 @@ __global__ void __launch_bounds__(MAX_THREADS)
 template <int V, class Y, class X>
 static int sum_segments(Y *y, const X *x, int groups, size_t rows, size_t per, size_t c, float k,
                         bool accumulate, void *stream) {
-    const unsigned lanes = lanes_for(c);
+    const unsigned lanes = lanes_for(per, c);
     const size_t vectors = (c + V - 1) / V, widest = MAX_THREADS / lanes;
     const size_t columns = vectors < widest ? vectors : widest,
                  blocks = (vectors + columns - 1) / columns;
