@@ -66,7 +66,7 @@ __global__ void sampler_step_kernel(float *x, float *h, const T *e, const double
     for (unsigned i = threadIdx.x * V; i < count * c; i += blockDim.x * V) {
         const size_t at = first * c + i;
         float column[BD_COLS][V];
-        float *slot = h + static_cast<size_t>(n) * slots * m + at;
+        float *slot = slots ? h + static_cast<size_t>(n) * slots * m + at : nullptr;
         if (used >> BD_COL_X & 1) bd_load_vec<V>(column[BD_COL_X], x + n * m + at);
         if (used >> BD_COL_E & 1) bd_load_vec<V>(column[BD_COL_E], e + n * m + at);
         if (used >> BD_COL_Z & 1) bd_normal_load<V>(column[BD_COL_Z], noise, i, c);

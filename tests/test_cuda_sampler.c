@@ -194,36 +194,72 @@ static void noise_is_that_of_the_generator(void **state) {
     cuda_end();
 }
 
-/* What has coefficient 0 is not read, and a row of zeros writes nothing. */
+/* What has coefficient 0 is not read, and a row of zeros writes nothing. own: h_2 is read, for itself alone. */
+static void zeros(int c, bool own) {
+    sampler *a = sampler_make((shape){2, 8, 6, c, 3});
+    size_t n = total(&a->s), m = image_size(&a->s);
+    for (size_t i = 0; i < 3 * n; i++)
+        if (i / m % 3 != 1) a->h[i] = NAN; /* h_0 and h_2 of both images */
+    for (size_t i = 0; i < n; i++) a->e[i] = NAN;
+    a->coef[BD_COEF_X0_E] = NAN; /* x0 is used nowhere */
+    row(a, 0)[BD_COL_X] = 2;
+    row(a, 0)[BD_COL_H + 1] = 0.5;
+    row(a, 1)[BD_COL_X] = 1;
+    row(a, 3)[BD_COL_H + 2] = own;
+    upload(a);
+    step(a, BD_TYPE_F32);
+    download();
+    for (size_t i = 0; i < n; i++) {
+        size_t at = i / m * 3 * m + i % m; /* in h_0 */
+        /* x and h have 24 bits, doubling and halving are exact, the sum is rounded once */
+        assert_true(got_x[i] == (double)(float)(2 * a->x[i] + 0.5 * a->h[at + m]));
+        assert_true(got_h[at] == a->x[i]);
+        assert_true(got_h[at + m] == a->h[at + m]);
+        assert_true(isnan(got_h[at + 2 * m]));
+    }
+    row(a, 0)[BD_COL_H + 2] = 1; /* control: with a coefficient the NaN does arrive */
+    upload(a);
+    step(a, BD_TYPE_F32);
+    download();
+    assert_true(isnan(got_x[0]));
+}
+
 static void zeros_neither_read_nor_write(void **state) {
     (void)state;
     cuda_begin();
-    for (int c = 1; c <= 3; c++) {
-        sampler *a = sampler_make((shape){2, 8, 6, c, 3});
-        size_t n = total(&a->s), m = image_size(&a->s);
-        for (size_t i = 0; i < 3 * n; i++)
-            if (i / m % 3 != 1) a->h[i] = NAN; /* h_0 and h_2 of both images */
-        for (size_t i = 0; i < n; i++) a->e[i] = NAN;
-        a->coef[BD_COEF_X0_E] = NAN; /* x0 is used nowhere */
-        row(a, 0)[BD_COL_X] = 2;
-        row(a, 0)[BD_COL_H + 1] = 0.5;
-        row(a, 1)[BD_COL_X] = 1;
+    for (int i = 0; i < 6; i++) zeros(1 + i / 2, i % 2);
+    cuda_end();
+}
+
+/* A row of one term is a product, sign of zero included. */
+static void zeros_keep_their_sign(void **state) {
+    (void)state;
+    cuda_begin();
+    sampler *a = sampler_make((shape){1, 5, 7, 1, 0});
+    for (size_t i = 0; i < total(&a->s); i += 2) a->x[i] = i % 4 ? -0.0 : 0.0;
+    row(a, 0)[BD_COL_X] = 3;
+    upload(a);
+    step(a, BD_TYPE_F32);
+    download();
+    for (size_t i = 0; i < total(&a->s); i++) assert_true(!signbit(got_x[i]) == !signbit(a->x[i]));
+    cuda_end();
+}
+
+/* The limits of x0 and of x' let NaN through, in its own place. */
+static void nan_is_not_clamped_away(void **state) {
+    (void)state;
+    cuda_begin();
+    for (int limit = 0; limit < 2; limit++) {
+        sampler *a = sampler_make((shape){1, 5, 7, 3, 0});
+        a->e[20] = NAN;
+        a->coef[BD_COEF_X0_E] = 1;
+        a->coef[limit ? BD_COEF_CLIP_X : BD_COEF_CLIP_X0] = 1;
+        row(a, 0)[BD_COL_X0] = 1;
         upload(a);
-        step(a, BD_TYPE_F32);
+        step(a, BD_TYPE_BF16);
         download();
-        for (size_t i = 0; i < n; i++) {
-            size_t at = i / m * 3 * m + i % m; /* in h_0 */
-            /* x and h have 24 bits, doubling and halving are exact, the sum is rounded once */
-            assert_true(got_x[i] == (double)(float)(2 * a->x[i] + 0.5 * a->h[at + m]));
-            assert_true(got_h[at] == a->x[i]);
-            assert_true(got_h[at + m] == a->h[at + m]);
-            assert_true(isnan(got_h[at + 2 * m]));
-        }
-        row(a, 0)[BD_COL_H + 2] = 1; /* control: with a coefficient the NaN does arrive */
-        upload(a);
-        step(a, BD_TYPE_F32);
-        download();
-        assert_true(isnan(got_x[0]));
+        for (size_t i = 0; i < total(&a->s); i++)
+            assert_true(i == 20 ? isnan(got_x[i]) : fabs(got_x[i]) <= 1);
     }
     cuda_end();
 }
@@ -274,7 +310,7 @@ static void a_missing_slot_gives_nan(void **state) {
     for (int slots = 0; slots < 2; slots++) {
         sampler *a = sampler_make((shape){1, 5, 7, 1, slots});
         row(a, 0)[BD_COL_X] = 1;
-        row(a, 0)[BD_COL_H + 1] = 1;
+        row(a, 0)[BD_COL_H + slots] = 1;
         upload(a);
         step(a, BD_TYPE_F32);
         download();
@@ -303,6 +339,8 @@ int main(void) {
         cmocka_unit_test(several_steps_in_a_row),
         cmocka_unit_test(noise_is_that_of_the_generator),
         cmocka_unit_test(zeros_neither_read_nor_write),
+        cmocka_unit_test(zeros_keep_their_sign),
+        cmocka_unit_test(nan_is_not_clamped_away),
         cmocka_unit_test(no_terms_at_all_change_nothing),
         cmocka_unit_test(rows_read_old_values),
         cmocka_unit_test(a_missing_slot_gives_nan),
