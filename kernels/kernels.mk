@@ -32,7 +32,8 @@ EMU_OBJ    := $(KERNEL_SRC:%.cu=$(BUILD)/emu/%.o) $(patsubst tests/emu/%.cpp,$(B
 # Without exceptions, run-time types and the C++ library: any program links with it.
 EMU_FLAGS   = -std=c++17 -D_GNU_SOURCE -DBD_EMULATOR -Isrc -Ikernels -Itests -Itests/emu $(CFLAGS) -ffp-contract=off \
     -fno-math-errno -fno-strict-aliasing -fPIE -fno-exceptions -fno-rtti -fno-threadsafe-statics -Wall -Wextra -Wno-unused-function \
-    -Wno-unknown-pragmas $(SAN_FLAGS) $(if $(filter 1,$(WERROR)),-Werror) $(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),-mavx2 -mfma) -MMD -MP
+    -Wno-unknown-pragmas $(SAN_FLAGS) $(if $(SAN),$(if $(findstring clang,$(CC)),-fno-sanitize=function)) \
+    $(if $(filter 1,$(WERROR)),-Werror) $(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),-mavx2 -mfma) -MMD -MP
 
 $(BUILD)/emu/kernels/%.o: kernels/%.cu
 	@mkdir -p $(@D)

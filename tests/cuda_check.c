@@ -245,7 +245,7 @@ static const char *const names[CUDA_KERNELS] = {
 #undef BD_KERNEL
 };
 
-int cuda_call(cuda_kernel k, const void *args) {
+int cuda_check_call(cuda_kernel k, const void *args) {
     switch (k) {
 #define BD_KERNEL(name) \
     case CUDA_K_##name: \
@@ -272,13 +272,13 @@ static void check_buffer(const char *kernel, int run, int i) {
     }
 }
 
-void cuda_run(cuda_kernel k, const void *args) {
+void cuda_check_run(cuda_kernel k, const void *args) {
     int orders = emu_set_order ? EMU_ORDERS : 2;
     for (int i = 0; i < count; i++) download(&buffers[i], buffers[i].before);
     for (int run = 0; run < orders; run++) {
         if (emu_set_order) emu_set_order(run);
         for (int i = 0; i < count; i++) upload(&buffers[i]);
-        int st = cuda_call(k, args);
+        int st = cuda_check_call(k, args);
         if (emu_set_order) emu_set_order(EMU_FORWARD);
         if (!st) st = platform->stream_sync(stream);
         check(st, names[k]);

@@ -40,9 +40,9 @@ void cuda_get_bytes(void *out, const void *buffer);
 /* CUDA_RUN(name, fields...) -- run kernel `name` with bd_k_<name>{fields}, once for each thread order of the emulator
  * (twice on a device), every time from the same contents of all buffers. Fails when the call reports an error, when
  * two runs differ in a bit of any buffer, when guard elements changed, or an input did. */
-#define CUDA_RUN(name, ...) cuda_run(CUDA_K_##name, &(const bd_k_##name){__VA_ARGS__})
+#define CUDA_RUN(name, ...) cuda_check_run(CUDA_K_##name, &(const bd_k_##name){__VA_ARGS__})
 /* CUDA_CALL -- one run without these checks; the kernel's code. For refusals. */
-#define CUDA_CALL(name, ...) cuda_call(CUDA_K_##name, &(const bd_k_##name){__VA_ARGS__})
+#define CUDA_CALL(name, ...) cuda_check_call(CUDA_K_##name, &(const bd_k_##name){__VA_ARGS__})
 
 typedef enum {
 #define BD_KERNEL(name) CUDA_K_##name,
@@ -50,8 +50,8 @@ typedef enum {
 #undef BD_KERNEL
     CUDA_KERNELS
 } cuda_kernel;
-void cuda_run(cuda_kernel k, const void *args);
-int cuda_call(cuda_kernel k, const void *args);
+void cuda_check_run(cuda_kernel k, const void *args);
+int cuda_check_call(cuda_kernel k, const void *args);
 
 /* cuda_round -- the nearest number of the type, ties to even, overflow to infinity; by arithmetic in double, apart
  * from any conversion of the device. */

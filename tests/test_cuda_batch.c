@@ -237,7 +237,7 @@ static void impossible_arguments_are_refused(void **state) {
     bad[3].type = BD_TYPE_U8;
     bad[4].h = bad[4].w = 1 << 16;
     bad[5].n = 1 << 30, bad[5].h = 1024;
-    for (int i = 0; i < 6; i++) assert_int_equal(cuda_call(CUDA_K_batch_build, &bad[i]), 1);
+    for (int i = 0; i < 6; i++) assert_int_equal(cuda_check_call(CUDA_K_batch_build, &bad[i]), 1);
     cuda_end();
 }
 

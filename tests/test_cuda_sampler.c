@@ -329,7 +329,7 @@ static void impossible_arguments_are_refused(void **state) {
     bad[2].slots = SLOTS + 1;
     bad[3].type = BD_TYPE_F64;
     bad[4].h_pixels = bad[4].w = 1 << 16;
-    for (int i = 0; i < 5; i++) assert_int_equal(cuda_call(CUDA_K_sampler_step, &bad[i]), 1);
+    for (int i = 0; i < 5; i++) assert_int_equal(cuda_check_call(CUDA_K_sampler_step, &bad[i]), 1);
     cuda_end();
 }
 
