@@ -18,6 +18,7 @@ static int cuda_number(const char *device) {
     return end && end != device + 5 && !*end && k >= 0 && k < 1024 ? (int)k : -1;
 }
 
+/* cuda:0 when it can be used, else cpu. */
 static const char *settle_auto(bd_precision p) {
     bd_backend b;
     if (bd_cuda_devices() == 0) return "cpu";
@@ -27,14 +28,23 @@ static const char *settle_auto(bd_precision p) {
     return "cpu";
 }
 
+/* The precision of auto: bf16 unless the device is there and too old for it. */
+static const char *auto_precision(const char *device) {
+    bd_backend b;
+    if (is_cpu(device)) return "f32";
+    bd_status st = bd_cuda_backend_init(&b, cuda_number(device), BD_PRECISION_BF16);
+    return st == BD_E_ARG ? "fp16" : "bf16";
+}
+
 bd_status bd_device_settle(bd_recipe *r) {
-    bd_precision p;
-    BD_TRY(bd_precision_parse(&p, r->run_precision));
+    bd_precision p = BD_PRECISION_F32;
+    bool any = !strcmp(r->run_precision, "auto"), was_auto = !strcmp(r->run_device, "auto");
     const char *device = r->run_device;
-    bool was_auto = !strcmp(device, "auto");
+    if (!any) BD_TRY(bd_precision_parse(&p, r->run_precision));
     if (was_auto) device = settle_auto(p);
     if (!strcmp(device, "cuda")) device = "cuda:0";
     if (device != r->run_device) snprintf(r->run_device, sizeof r->run_device, "%s", device);
+    if (any) snprintf(r->run_precision, sizeof r->run_precision, "%s", auto_precision(device));
     BD_REQUIRE(!is_cpu(device) || p == BD_PRECISION_F32, BD_E_ARG,
                "run.precision = %s is for CUDA devices, and %s", r->run_precision,
                was_auto ? "there is none here ('baddiff doctor' says why)" : "run.device is cpu");

@@ -5,8 +5,9 @@
 #include "graph/backend.h"
 #include "run/plan.h"
 
-/* bd_device_settle -- put the device that auto stands for into run.device: cuda:0 where a device can be used, else cpu
- * (with a warning when there is a device and it cannot); "cuda" becomes cuda:0. cpu and cuda are taken at their word.
+/* bd_device_settle -- put what auto stands for into run.device: cuda:0 where a device can be used, else cpu (with a
+ * warning when there is a device and it cannot), and into run.precision: bf16 on a device (fp16 where that is older than
+ * compute capability 8.0), else f32. "cuda" becomes cuda:0; cpu and cuda are taken at their word.
  *   errors   BD_E_ARG: a precision that the device does not have
  *   tested   tests/test_device.c */
 BD_MUST_CHECK bd_status bd_device_settle(bd_recipe *r);

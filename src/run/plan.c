@@ -141,6 +141,11 @@ static bool has_network(bd_stage_kind kind) {
            kind == BD_KIND_features || kind == BD_KIND_classifier || kind == BD_KIND_moments;
 }
 
+/* Networks that measure do it in float32, whatever the ones that are measured compute in. */
+static bool measures(bd_stage_kind kind) {
+    return kind == BD_KIND_features || kind == BD_KIND_classifier || kind == BD_KIND_moments;
+}
+
 static void hash_backend(bd_sha256 *h, const bd_stage *s) {
     char name[32] = "host";
     if (has_network(s->kind)) bd_device_kind(name, sizeof name, s->device, s->precision);
@@ -184,7 +189,7 @@ static bd_status add(int *place, bd_dag *d, bd_stage *s) {
     s->cell = d->n_cells;
     if (has_network(s->kind)) {
         strcpy(s->device, d->device);
-        strcpy(s->precision, d->precision);
+        strcpy(s->precision, measures(s->kind) ? "f32" : d->precision);
     }
     BD_TRY(make_id(s, d));
     for (int i = 0; i < d->n_stages; i++)
