@@ -783,6 +783,109 @@ static void other_channel_sums_stay(void **state) {
     }
 }
 
+/* conv + z, where z is an input, the convolution itself, or the sum is read twice; keep: the convolution is kept. */
+static bd_graph *conv_and_sum(bool with_itself, bool keep, bool twice, bool two_convs) {
+    bd_graph *g = new_graph();
+    int x = in(g, "x", 2, 4, 4, 4), z = in(g, "z", 2, 4, 4, 4);
+    int h =
+        bd_conv2d(g, x, bd_graph_param(g, "w", 4, 4, 3, 3), vec(g, "b", 4), ref_square(3, 1, 1));
+    if (keep) bd_graph_keep(g, h);
+    if (two_convs) z = bd_linear(g, z, bd_graph_param(g, "w2", 4, 4, 1, 1), -1);
+    int y = bd_add(g, h, with_itself ? h : z);
+    if (twice) y = bd_add(g, y, bd_silu(g, h));
+    int loss = bd_mse(g, y, in(g, "target", 2, 4, 4, 4), in(g, "weight", 2, 1, 1, 1));
+    assert_int_equal(bd_graph_backward(g, loss, NULL, 0, NULL), BD_OK);
+    return g;
+}
+
+static void convolutions_take_over_a_sum(void **state) {
+    (void)state;
+    static const struct {
+        bool itself, keep, twice, two_convs;
+        int fused;
+    } cases[] = {{.fused = 1},
+                 {.two_convs = true, .fused = 1},
+                 {.itself = true},
+                 {.keep = true},
+                 {.twice = true, .fused = 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bd_graph *low,
+            *g = conv_and_sum(cases[i].itself, cases[i].keep, cases[i].twice, cases[i].two_convs);
+        int sums = count_op(g, BD_OP_add), fused = 0;
+        assert_int_equal(bd_graph_lower(&low, g, BD_CAN_CONV_ADD, BD_TYPE_F32), BD_OK);
+        for (int k = 0; k < bd_graph_node_count(low); k++) {
+            const bd_node *n = bd_graph_node(low, k);
+            if (n->op != BD_OP_conv2d || n->in[3] < 0) continue;
+            fused++;
+            /* whatever it reads was made before it */
+            bd_plan plan;
+            size_t *bytes = calloc((size_t)bd_graph_tensor_count(low) + 1, sizeof *bytes),
+                   *none = calloc((size_t)bd_graph_node_count(low) + 1, sizeof *none);
+            assert_int_equal(bd_plan_create(&plan, low, bytes, none), BD_OK);
+            bd_plan_clear(&plan);
+            free(bytes);
+            free(none);
+        }
+        if (fused != cases[i].fused || count_op(low, BD_OP_add) != sums - fused)
+            fail_msg("case %zu: %d fused, %d sums left of %d", i, fused, count_op(low, BD_OP_add),
+                     sums);
+        bd_graph_destroy(low);
+        bd_graph_destroy(g);
+    }
+}
+
+static bd_type type_of(const bd_graph *g, int tensor) { return bd_graph_tensor(g, tensor)->type; }
+
+/* Mixed precision over a whole UNet: what must be float32, what must not, and a cast wherever the two meet. */
+static void types_of_mixed_precision(void **state) {
+    (void)state;
+    bd_graph *g = new_graph(), *low;
+    int loss = ref_unet_loss(g, 2, 8, 8, 3, 8);
+    assert_int_equal(bd_graph_backward(g, loss, NULL, 0, NULL), BD_OK);
+    assert_int_equal(bd_graph_lower(&low, g, 0, BD_TYPE_BF16), BD_OK);
+    int casts = 0;
+    for (int i = 0; i < bd_graph_tensor_count(g); i++) { /* leaves keep what they are */
+        const bd_tensor *t = bd_graph_tensor(g, i);
+        if (t->kind != BD_TENSOR_ACT) assert_int_equal(type_of(low, i), t->type);
+    }
+    for (int i = 0; i < bd_graph_node_count(low); i++) {
+        const bd_node *n = bd_graph_node(low, i);
+        switch (n->op) {
+        case BD_OP_cast:
+            casts++;
+            assert_int_not_equal(type_of(low, n->in[0]), type_of(low, n->out[0]));
+            break;
+        case BD_OP_conv2d:
+            assert_int_equal(type_of(low, n->in[0]), BD_TYPE_BF16);
+            assert_int_equal(type_of(low, n->in[1]),
+                             BD_TYPE_F32); /* the backend keeps its own copy */
+            assert_int_equal(type_of(low, n->out[0]), BD_TYPE_BF16);
+            break;
+        case BD_OP_conv2d_bwd_weight:
+            assert_int_equal(type_of(low, n->in[0]), BD_TYPE_BF16);
+            assert_int_equal(type_of(low, n->in[1]), BD_TYPE_BF16);
+            assert_int_equal(type_of(low, n->out[0]), BD_TYPE_F32);
+            break;
+        case BD_OP_group_norm:
+            assert_int_equal(type_of(low, n->in[0]), type_of(low, n->out[0]));
+            assert_int_equal(type_of(low, n->out[1]), BD_TYPE_F32);
+            assert_int_equal(type_of(low, n->out[2]), BD_TYPE_F32);
+            break;
+        case BD_OP_add:
+        case BD_OP_concat:
+            assert_int_equal(type_of(low, n->in[0]), type_of(low, n->in[1]));
+            assert_int_equal(type_of(low, n->in[0]), type_of(low, n->out[0]));
+            break;
+        case BD_OP_mse: assert_int_equal(type_of(low, n->out[0]), BD_TYPE_F64); break;
+        default: break;
+        }
+    }
+    /* the images, and the time embedding: each once, though two graphs read them */
+    assert_int_equal(casts, 2);
+    bd_graph_destroy(low);
+    bd_graph_destroy(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_shapes_are_named),
@@ -800,6 +903,8 @@ int main(void) {
         cmocka_unit_test(a_wanted_target_is_refused),
         cmocka_unit_test(norms_take_over_the_channel_sum),
         cmocka_unit_test(other_channel_sums_stay),
+        cmocka_unit_test(convolutions_take_over_a_sum),
+        cmocka_unit_test(types_of_mixed_precision),
         cmocka_unit_test(plan_of_a_unet),
         cmocka_unit_test(a_chain_reuses_storage),
         cmocka_unit_test(plans_of_random_graphs),
