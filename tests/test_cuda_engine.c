@@ -342,7 +342,7 @@ static void sampling_equals_the_cpu(void **state) {
         assert_int_equal(bd_sampler_plan_create(&plan, &spec, &f->schedule), BD_OK);
         static float want[SAMPLES * PIXELS], got[SAMPLES * PIXELS];
         draw(want, f, &bd_backend_cpu, 2, &plan, 40);
-        draw(got, f, &f->cuda, 4, &plan, 40); /* a full tile and a half one */
+        draw(got, f, &f->cuda, 4, &plan, 40);      /* a full tile and a half one */
         for (int k = 0; k < SAMPLES * PIXELS; k++) /* float32 through six networks and updates */
             if (!(fabs((double)got[k] - (double)want[k]) <= 2e-5 * fmax(1, fabs((double)want[k]))))
                 fail_msg("%s: element %d is %.9g, on the CPU %.9g", name[i], k, (double)got[k],
@@ -402,7 +402,8 @@ static void every_failing_call_is_told(void **state) {
         emu_fail_after(0);
         emu_forget_error();
         if (st != BD_E_DEVICE && st != BD_E_MEMORY)
-            fail_msg("call %ld of %ld failed and the run returned %d (%s)", n, calls, st, bd_error());
+            fail_msg("call %ld of %ld failed and the run returned %d (%s)", n, calls, st,
+                     bd_error());
         if (emu_allocations() != alive)
             fail_msg("call %ld of %ld failed: %zu allocations are left of %zu", n, calls,
                      emu_allocations(), alive);

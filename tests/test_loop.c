@@ -321,6 +321,20 @@ static void test_bad_options_are_refused(void **state) {
     assert_int_equal(train(w, NULL, f, &o), BD_E_MISSING);
 }
 
+/* Halved by a step that is not finite, doubled by 2000 finite ones in a row; exact, for they are powers of two. */
+static void test_loss_scale(void **state) {
+    (void)state;
+    bd_loss_scale s;
+    bd_loss_scale_init(&s);
+    assert_true(s.scale == 65536 && s.good == 0 && s.skipped == 0);
+    for (int i = 0; i < 1999; i++) bd_loss_scale_step(&s, true);
+    assert_true(s.scale == 65536 && s.good == 1999);
+    bd_loss_scale_step(&s, false);
+    assert_true(s.scale == 32768 && s.good == 0 && s.skipped == 1);
+    for (int i = 0; i < 2000; i++) bd_loss_scale_step(&s, true);
+    assert_true(s.scale == 65536 && s.good == 0 && s.skipped == 1);
+}
+
 /* --- the arithmetic of training --- */
 
 static void check_against_plain(fixture *f, int batch, int micro_batch, int64_t total) {
@@ -641,6 +655,7 @@ static void test_no_folder_keeps_nothing_and_trains_the_same(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(test_loss_scale),
         TEST(test_shape_of_ten_images_in_micro_batches_of_four),
         TEST(test_sizes_that_do_not_divide_are_refused),
         TEST(test_bad_options_are_refused),
