@@ -17,6 +17,7 @@
 #include "io/csv.h"
 #include "nn/lr.h"
 #include "train/loop.h"
+#include "train/loss_scale.h"
 
 #define DIR_NAME "build/tmp/test_loop"
 
