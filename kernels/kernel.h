@@ -40,8 +40,9 @@
                                     : BD_LAUNCH_BYTES(kernel, grid, block, bytes, stream, __VA_ARGS__))
 template <class F> static inline int bd_allow_shared(F *kernel, size_t bytes) {
     if (bytes <= 48 * 1024) return 0;
-    return static_cast<int>(
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
+    cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+    if (e != cudaSuccess) (void)cudaGetLastError(); // returned here; the next launch must not report it again
+    return static_cast<int>(e);
 }
 
 typedef __nv_bfloat16 bd_bf16;
