@@ -7,8 +7,8 @@
 // for classifiers and metrics: windows are read again by each thread, from the cache. Not yet measured.
 #include "vector.cuh"
 
-// All kernels below: grid bd_map_blocks, block BD_MAP_BLOCK; c a multiple of V; a thread's element i is channel i % c and
-// those behind it of pixel i / c.
+// All kernels below: grid bd_map_blocks, block BD_MAP_BLOCK; c a multiple of V; a thread's element i is channel i % c
+// and those behind it of pixel i / c.
 
 // x [rows,w,c] -> y [rows,2,2w,c]; rows = n h
 template <int V, class T>

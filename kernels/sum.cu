@@ -3,8 +3,8 @@
 // fixed number of lanes take a row each in turn, neighbouring threads neighbouring channels; a tree in shared memory
 // adds the lanes. Segments depend on the number of rows, lanes on both counts: the tree is that of the sizes,
 // whatever the element type or the path. Bound by memory: x is read once, partial sums are 256 rows at most.
-// Expected on an H100 at 3.0 TB/s: the bias of [131072,128] bf16, 33.5 MB, 11 us and a few for the second launch; spread
-// to the same size 11 us. Not yet measured.
+// Expected on an H100 at 3.0 TB/s: the bias of [131072,128] bf16, 33.5 MB, 11 us and a few for the second launch;
+// spread to the same size 11 us. Not yet measured.
 #include "vector.cuh"
 
 // Lanes of a block that sums `rows` rows of c channels: a power of two; the fewer channels, the more, but not twice the
@@ -18,8 +18,9 @@ static unsigned lanes_for(size_t rows, size_t c) {
 
 struct sum_shape {
     size_t rows, per, c; // rows of a group, rows of a segment, channels
-    unsigned segments, columns,
-        blocks; // segments of a group; threads side by side in a block; blocks side by side
+    unsigned segments;   // of a group
+    unsigned columns;    // threads of a block side by side
+    unsigned blocks;     // side by side
 };
 
 // x [groups,rows,c] -> y [groups,segments,c]; grid groups * segments * blocks, block lanes * columns

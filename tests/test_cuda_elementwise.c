@@ -160,7 +160,7 @@ static void results_are_near_the_formulas(void **state) {
             for (int s = 0; s < COUNTS; s++) {
                 size_t n = counts[s];
                 const kernel *f = &kernels[k];
-                fill(a, b, n, (uint64_t)(s + 100 * k));
+                fill(a, b, n, (uint64_t)s + 100 * (uint64_t)k);
                 execute(f, types[t], APART, 0, y, a, b, n);
                 for (size_t i = 0; i < n; i++) {
                     want[i] = f->formula(a[i], b[i]);
@@ -273,7 +273,7 @@ static void scale_converts_and_accumulates(void **state) {
     for (int from = 0; from < TYPES; from++)
         for (int to = 0; to < TYPES; to++)
             for (int add = 0; add < 2; add++) {
-                fill(a, b, N, (uint64_t)(from * 10 + to));
+                fill(a, b, N, (uint64_t)from * 10 + (uint64_t)to);
                 cuda_begin();
                 void *dx = cuda_in(types[from], a, N);
                 void *dy = add ? cuda_io(types[to], b, N) : cuda_out(types[to], N);
@@ -383,6 +383,7 @@ static void add_channel_gives_the_bits_of_the_cpu(void **state) {
     if (!vec) {
         print_message("skipped: the CPU backend has no vector kernels for this machine\n");
         skip();
+        return;
     }
     static float fx[MAX_N], fv[MAX_N], fy[MAX_N];
     for (int s = 0; s < SHAPES; s++) {
@@ -416,7 +417,8 @@ static void copy_channels_copies_these_and_no_others(void **state) {
                     int count = 3 * step, yc = which == 1 ? count : 7 * step,
                         xc = which == 0 ? count : 5 * step;
                     int yfirst = which == 1 ? 0 : 2 * step, xfirst = which == 0 ? 0 : step;
-                    size_t ny = (size_t)(rows[r] * yc * size), nx = (size_t)(rows[r] * xc * size);
+                    size_t ny = (size_t)rows[r] * (size_t)yc * (size_t)size,
+                           nx = (size_t)rows[r] * (size_t)xc * (size_t)size;
                     double *x = malloc(nx * sizeof *x), *to = malloc(ny * sizeof *to),
                            *got = malloc(ny * sizeof *got);
                     assert_true(x && to && got);

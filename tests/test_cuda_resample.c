@@ -274,7 +274,7 @@ static void results_are_near_the_formulas(void **state) {
     for (int k = 0; k < KERNELS; k++)
         for (int i = 0; i < SHAPES; i++)
             for (int t = 0; t < TYPES && fits(&kernels[k], i); t++) {
-                fill((uint64_t)(10 * i + k));
+                fill(10 * (uint64_t)i + (uint64_t)k);
                 size_t n = execute(&kernels[k], types[t], &shapes[i], 0);
                 memset(want, 0, sizeof want);
                 memset(size_of_sum, 0, sizeof size_of_sum);
@@ -300,7 +300,7 @@ static void float32_results_are_the_bits_of_the_cpu(void **state) {
     for (int k = 0; k < KERNELS; k++)
         for (int i = 0; i < SHAPES; i++) {
             if (!fits(&kernels[k], i)) continue;
-            fill((uint64_t)(10 * i + k));
+            fill(10 * (uint64_t)i + (uint64_t)k);
             for (int j = 0; j < MAX_N; j += 3) x[j] = floor(x[j]); /* ties: the first counts */
             a[5] = NAN;
             x[7] = NAN;
@@ -322,7 +322,7 @@ static void sixteen_bit_results_are_float32_results_rounded_once(void **state) {
     for (int k = 0; k < KERNELS; k++)
         for (int i = 0; i < SHAPES; i++)
             for (int t = 1; t < TYPES && fits(&kernels[k], i); t++) {
-                fill((uint64_t)(10 * i + k));
+                fill(10 * (uint64_t)i + (uint64_t)k);
                 size_t n = execute(&kernels[k], types[t], &shapes[i], 0);
                 static double half[MAX_N];
                 memcpy(half, y, n * sizeof *y);
@@ -338,7 +338,7 @@ static void the_scalar_path_gives_the_same_bits(void **state) {
         for (int i = 0; i < SHAPES; i++) {
             if (!fits(&kernels[k], i) || shapes[i].c % 8) continue;
             for (int t = 0; t < TYPES; t++) {
-                fill((uint64_t)(10 * i + k));
+                fill(10 * (uint64_t)i + (uint64_t)k);
                 size_t n = execute(&kernels[k], types[t], &shapes[i], 0);
                 memcpy(want, y, n * sizeof *want);
                 for (int odd = 1; odd < 8; odd++) {

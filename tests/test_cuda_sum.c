@@ -28,8 +28,9 @@ typedef struct {
     size_t rows;
     int c;
 } shape;
-/* One segment (64 rows) or more, a segment of few rows; channels: one, odd, vectors of 8, more than a block takes. The
- * last: more than 256 * 64 rows. Blocks with barriers are slow in the emulator: the larger the shape, the fewer types. */
+/* One segment (64 rows) or more, a segment of few rows; channels: one, odd, vectors of 8, more than a block takes.
+ * The last: more than 256 * 64 rows. Blocks with barriers are slow in the emulator: the larger the shape, the fewer
+ * variants. */
 static const shape shapes[] = {{1, 1, 1},    {2, 3, 5},   {1, 64, 16},  {2, 63, 8},
                                {3, 65, 3},   {2, 1, 128}, {1, 150, 7},  {1, 129, 64},
                                {1, 70, 136}, {1, 2, 264}, {1, 17000, 1}};
@@ -231,7 +232,8 @@ static void spread_repeats_each_row(void **state) {
         for (int t = 0; t < TYPES; t++)
             for (int odd = 0; odd < 4; odd++) {
                 int n = sizes[i][0], hw = sizes[i][1], c = sizes[i][2];
-                size_t small = (size_t)(n * c), all = small * (size_t)hw, row = (size_t)(hw * c);
+                size_t small = (size_t)n * (size_t)c, all = small * (size_t)hw,
+                       row = (size_t)hw * (size_t)c;
                 size_t ox = odd & 1 ? 1 : 0, oy = odd & 2 ? 1 : 0;
                 const float k = (float)(1.0 / hw);
                 assert_true(all <= MAX_Y);
