@@ -28,11 +28,10 @@ typedef struct bd_dnn bd_dnn;
 typedef struct {
     const struct bd_dnn_api *api; /* functions of the library; borrowed */
     int device;                   /* >= 0: this device, and plans can be run */
-    const char
-        *properties;   /* device < 0: JSON text of device properties; plans can be built only */
-    const char *cache; /* folder of chosen plans, NULL = none; made when missing */
-    const char *device_name; /* part of the cache's keys: "NVIDIA H100 ..., 132 SMs, 9.0" */
-    size_t workspace_max;    /* choices that want more are passed over; 0 = 256 MiB */
+    const char *properties;       /* device < 0: its JSON text; plans can only be built */
+    const char *cache;            /* folder of chosen plans, NULL = none; made when missing */
+    const char *device_name;      /* part of the cache's keys: "NVIDIA H100 ..., 132 SMs, 9.0" */
+    size_t workspace_max;         /* choices that want more are passed over; 0 = 256 MiB */
 } bd_dnn_spec;
 
 /* bd_dnn_create
@@ -47,11 +46,13 @@ BD_MUST_CHECK bd_status bd_dnn_set_stream(bd_dnn *d, void *stream);
 typedef struct bd_dnn_plan bd_dnn_plan;
 
 /* bd_dnn_plan_get -- the plan of a shape: made on the first call, shared by later ones. The choice is the first one
- * of heuristics mode A (then FALLBACK) that is deterministic, within workspace_max, known not to be among the errata
- * of dnn.c, without tensor cores when the type is F32 and tf32 is false, and that the library then accepts; or the
- * one that the cache names for the same library version, device and shape.
+ * of heuristics mode A (then FALLBACK) that is deterministic, sums in float32 what was not rounded before, is not among
+ * the errata of dnn_plan.c, does without tensor cores when the type is F32 and tf32 is false, is accepted by the
+ * library and within workspace_max; in each mode those of the run-time compiler come last. Or it is the one that the
+ * cache names for the same library version, device, limit and shape.
  *   source   cuDNN 9 backend API: engine heuristics, numerical notes
- *   errors   BD_E_DEVICE: no choice is left, with the shape and the library's reason
+ *   errors   BD_E_DEVICE: no choice is left, with the shape, what was passed over and the library's reason; BD_E_SHAPE,
+ *            BD_E_ARG: sizes or types that are none
  *   memory   owned by d */
 BD_MUST_CHECK bd_status bd_dnn_plan_get(const bd_dnn_plan **out, bd_dnn *d, const bd_dnn_conv *c);
 size_t bd_dnn_plan_workspace(const bd_dnn_plan *p);
