@@ -107,7 +107,7 @@
     X(BEHAVIOR_NOTE_RUNTIME_COMPILATION, 0)
 
 enum {
-#define BD_DNN_VALUE(name, value) BD_DNN_##name = value,
+#define BD_DNN_VALUE(name, value) BD_DNN_##name = (value),
     BD_DNN_VALUES(BD_DNN_VALUE)
 #undef BD_DNN_VALUE
 };
@@ -131,6 +131,7 @@ enum {
     X(int, execute, cudnnBackendExecute, (void *handle, void *plan, void *variant_pack))
 
 typedef struct bd_dnn_api {
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a declaration */
 #define BD_DNN_FUNCTION(result, field, symbol, parameters) result(*field) parameters;
     BD_DNN_FUNCTIONS(BD_DNN_FUNCTION)
 #undef BD_DNN_FUNCTION

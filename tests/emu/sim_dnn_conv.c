@@ -73,7 +73,7 @@ static int64_t place(const sim_conv *c, int t, int64_t n, int64_t ch, int64_t h,
 /* Dense [N,H,W,C] floats; NULL: out of memory. */
 static float *gather(const sim_run *r, int t) {
     const int64_t *d = r->conv.dim[t];
-    float *out = malloc((size_t)(d[0] * d[1] * d[2] * d[3]) * sizeof *out), *p = out;
+    float *out = calloc((size_t)(d[0] * d[1] * d[2] * d[3]), sizeof *out), *p = out;
     bool turned = r->turned && t == 1 && d[2] == d[3];
     for (int64_t n = 0; out && n < d[0]; n++)
         for (int64_t h = 0; h < d[2]; h++)
