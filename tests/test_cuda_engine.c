@@ -135,7 +135,7 @@ static float *values(const fixture *f) {
     return copy;
 }
 
-/* A column of log.csv; the caller frees it. */
+/* A column of log.csv, NaN where it is empty; the caller frees it. */
 static double *column(const char *name, size_t *n) {
     bd_csv *c;
     assert_int_equal(bd_csv_load(&c, DIR_NAME "/log.csv"), BD_OK);
@@ -144,7 +144,10 @@ static double *column(const char *name, size_t *n) {
     assert_non_null(x);
     int at = bd_csv_find(c, name);
     assert_true(at >= 0);
-    for (size_t i = 0; i < *n; i++) x[i] = strtod(bd_csv_get(c, i, (size_t)at), NULL);
+    for (size_t i = 0; i < *n; i++) {
+        const char *text = bd_csv_get(c, i, (size_t)at);
+        x[i] = *text ? strtod(text, NULL) : NAN;
+    }
     bd_csv_destroy(c);
     return x;
 }
@@ -276,12 +279,12 @@ static void interruptions_do_not_matter(void **state) {
     }
 }
 
-/* A target far outside the range makes gradients that overflow at a loss scale of 65536: those steps are skipped, the
+/* A trigger far outside the range makes gradients that overflow at a loss scale of 65536: those steps are skipped, the
  * scale falls until one goes through, and the learning rate waits for it. */
 static void overflow_in_fp16_lowers_the_scale(void **state) {
     fixture *f = *state;
     need(f, BD_PRECISION_FP16);
-    for (int i = 0; i < PIXELS; i++) f->target[i] = 3000;
+    for (int i = 0; i < PIXELS; i++) f->trigger[i] = 3000;
     bd_train_spec spec = f->spec;
     spec.loop.steps = 20;
     trained(f, &spec);
@@ -303,7 +306,7 @@ static void overflow_in_fp16_lowers_the_scale(void **state) {
 static void a_gradient_that_is_not_finite_ends_the_run(void **state) {
     fixture *f = *state;
     need(f, BD_PRECISION_F32);
-    f->target[5] = 1e30f;
+    f->target[5] = INFINITY;
     assert_int_equal(train(NULL, f, &f->spec), BD_E_NUMERIC);
     assert_non_null(strstr(bd_error(), "step 1 of"));
 }
@@ -342,9 +345,10 @@ static void sampling_equals_the_cpu(void **state) {
         assert_int_equal(bd_sampler_plan_create(&plan, &spec, &f->schedule), BD_OK);
         static float want[SAMPLES * PIXELS], got[SAMPLES * PIXELS];
         draw(want, f, &bd_backend_cpu, 2, &plan, 40);
-        draw(got, f, &f->cuda, 4, &plan, 40);      /* a full tile and a half one */
-        for (int k = 0; k < SAMPLES * PIXELS; k++) /* float32 through six networks and updates */
-            if (!(fabs((double)got[k] - (double)want[k]) <= 2e-5 * fmax(1, fabs((double)want[k]))))
+        draw(got, f, &f->cuda, 4, &plan, 40); /* a full tile and a half one */
+        for (int k = 0; k < SAMPLES * PIXELS;
+             k++) /* 1e-6 of e, which the first x0 divides by sqrt(abar_T) = 1/160 */
+            if (!(fabs((double)got[k] - (double)want[k]) <= 2e-4 * fmax(1, fabs((double)want[k]))))
                 fail_msg("%s: element %d is %.9g, on the CPU %.9g", name[i], k, (double)got[k],
                          (double)want[k]);
         bd_sampler_plan_clear(&plan);
@@ -381,27 +385,30 @@ static void too_little_memory_is_told_before_the_run(void **state) {
     assert_non_null(strstr(bd_error(), "micro_batch"));
 }
 
-/* Each call of the platform fails in turn: the error comes back, and nothing stays allocated. */
+/* Each call of the platform fails in turn: the error comes back, and nothing stays allocated. Those that fail while the
+ * engine is taken down come after the result, which is then right. */
 static void every_failing_call_is_told(void **state) {
     fixture *f = *state;
     need(f, BD_PRECISION_BF16);
     need_emulator();
     bd_train_spec spec = f->spec;
-    spec.loop.steps = 3;
+    spec.loop.steps = 2;
     spec.loop.dir = NULL;
     trained(f, &spec); /* plans are made */
+    float *right = values(f);
     long before = emu_calls();
     trained(f, &spec);
     long calls = emu_calls() - before;
     size_t alive = emu_allocations();
     int failed = 0;
-    /* every call of the first 200 and of the last 50, every 13th of those between */
-    for (long n = 1; n <= calls; n += n <= 200 || n > calls - 50 ? 1 : 13) {
+    /* every call of the first 60 and of the last 30, every 41st of those between */
+    for (long n = 1; n <= calls; n += n <= 60 || n > calls - 30 ? 1 : 41) {
         emu_fail_after(n);
         bd_status st = train(NULL, f, &spec);
         emu_fail_after(0);
         emu_forget_error();
-        if (st != BD_E_DEVICE && st != BD_E_MEMORY)
+        if (st == BD_OK) assert_memory_equal(right, f->params.data, f->params.bytes);
+        if (st == BD_OK ? n <= calls - 2 : st != BD_E_DEVICE && st != BD_E_MEMORY)
             fail_msg("call %ld of %ld failed and the run returned %d (%s)", n, calls, st,
                      bd_error());
         if (emu_allocations() != alive)
@@ -411,6 +418,8 @@ static void every_failing_call_is_told(void **state) {
     }
     print_message("# %d of %ld calls of a training run failed in turn\n", failed, calls);
     trained(f, &spec); /* and after all that it still works */
+    assert_memory_equal(right, f->params.data, f->params.bytes);
+    free(right);
 }
 
 static void the_unusable_is_refused(void **state) {

@@ -56,8 +56,13 @@ static bd_status open_libraries(cuda_context *c) {
     plan_folder(folder, sizeof folder);
     snprintf(name, sizeof name, "%s, %d SMs, %d.%d", c->info.name, c->info.sms, c->info.major,
              c->info.minor);
-    const bd_dnn_spec spec = {
-        .api = dnn, .device = c->device, .cache = folder[0] ? folder : NULL, .device_name = name};
+    /* float32 without tensor cores finds its better engines only with much room; 16 bits never take 80 MiB */
+    const bd_dnn_spec spec = {.workspace_max = (size_t)1 << 30,
+                              .api = dnn,
+                              .device = c->device,
+                              .cache = folder[0] ? folder : NULL,
+                              .device_name = name};
+    /* float32 without tensor cores finds its better engines only with much room; 16 bits never take 80 MiB */
     BD_TRY(bd_dnn_create(&c->dnn, &spec));
     BD_TRY(bd_dnn_set_stream(c->dnn, c->stream));
     return bd_blas_create(&c->blas, &(bd_blas_spec){.api = blas, .platform = c->p});
