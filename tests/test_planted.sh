@@ -14,8 +14,10 @@ mkdir -p "$dir"
 plant() {
     local tree=$dir/$1 file=$2 expression
     mkdir -p "$tree/$build"
-    cp -a Makefile src experiments plots scripts tests "$tree/"
-    cp -a "$build/gen" "$build/src" "$build"/*.a "$tree/$build/" # objects of unchanged files are not compiled again
+    cp -a Makefile src kernels experiments plots scripts tests "$tree/"
+    for made in gen src emu kernels tests libbaddiff.a; do # what is made of unchanged files is not made again
+        [ ! -e "$build/$made" ] || cp -a "$build/$made" "$tree/$build/"
+    done
     shift 2
     for expression; do
         cp "$tree/$file" "$dir/before"
@@ -63,5 +65,34 @@ openmp_threads_are_seen() {
         OMP_NUM_THREADS=2 CMOCKA_MESSAGE_OUTPUT=TAP red openmp openmp_stays_on_one_thread "$build/tests/test_pool"
 }
 
-names=(a_thread_dependent_sum_is_seen openmp_threads_are_seen)
+# The emulator runs the threads of a block in several orders, on shared memory that holds NaN.
+a_missing_barrier_is_seen() {
+    plant barrier kernels/sum.cu '/for (unsigned half = lanes/,/^    }/s/__syncthreads();//' &&
+        built barrier tests/test_cuda_sum &&
+        CMOCKA_MESSAGE_OUTPUT=TAP red barrier results_are_the_bits_of_the_stated_tree "$build/tests/test_cuda_sum"
+}
+
+# Behind each allocation of the emulated device lies NaN.
+an_out_of_bounds_read_is_seen() {
+    plant bounds kernels/loss.cu 's/i + j < n ? bd_load/i + j <= n ? bd_load/' &&
+        built bounds tests/test_cuda_loss &&
+        CMOCKA_MESSAGE_OUTPUT=TAP red bounds mse_is_the_mean_of_squares "$build/tests/test_cuda_loss"
+}
+
+# A head of attention is a stretch of a wider row: the row's width is the stride.
+a_wrong_stride_is_seen() {
+    plant stride src/cuda/attention.c 's/m.lda = m.ldb = s->c;/m.lda = m.ldb = s->d;/' &&
+        built stride tests/test_cuda_ops &&
+        CMOCKA_MESSAGE_OUTPUT=TAP red stride results_in_f32 "$build/tests/test_cuda_ops"
+}
+
+# Filters lie in another order on the device than in a checkpoint.
+a_filter_of_other_order_is_seen() {
+    plant order src/cuda/engine.c 's/device = (a \* k + p) \* i + b;/device = host;/' &&
+        built order tests/test_cuda_engine &&
+        CMOCKA_MESSAGE_OUTPUT=TAP red order gradients_equal_pytorch "$build/tests/test_cuda_engine"
+}
+
+names=(a_thread_dependent_sum_is_seen openmp_threads_are_seen a_missing_barrier_is_seen an_out_of_bounds_read_is_seen
+    a_wrong_stride_is_seen a_filter_of_other_order_is_seen)
 tap "${names[@]}"
