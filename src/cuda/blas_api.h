@@ -38,7 +38,7 @@
     V(CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE, 4)
 
 enum {
-#define BD_BLAS_VALUE(name, value) BD_##name = value,
+#define BD_BLAS_VALUE(name, value) BD_##name = (value),
     BD_BLAS_VALUES(BD_BLAS_VALUE)
 #undef BD_BLAS_VALUE
 };
@@ -85,6 +85,7 @@ typedef struct {
        const bd_blas_algo *algo, void *workspace, size_t workspace_size, void *stream))
 
 typedef struct bd_blas_api {
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a declarator */
 #define BD_BLAS_FUNCTION(result, field, symbol, args) result(*field) args;
     BD_BLAS_FUNCTIONS(BD_BLAS_FUNCTION)
 #undef BD_BLAS_FUNCTION

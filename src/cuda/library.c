@@ -120,7 +120,8 @@ static bd_status not_found(const search *s) {
                        spec->name, s->refused, spec->packages);
     return bd_fail(
         BD_E_DEVICE,
-        "%s not found: no %s%s%s in BADDIFF_CUDA_LIBS (%.200s), the loader's folders, CUDA_HOME (%.200s), "
+        "%s not found: no %s%s%s in BADDIFF_CUDA_LIBS (%.200s), the loader's folders, CUDA_HOME "
+        "(%.200s), "
         "/usr/local/cuda, or Python's nvidia packages; install %s, or name its folder in "
         "BADDIFF_CUDA_LIBS",
         spec->name, spec->files[0], spec->files[1] ? " or " : "",

@@ -7,7 +7,7 @@
 #if __has_include(<cublasLt.h>)
 #include <cublasLt.h>
 
-#define SAME_VALUE(name, value) _Static_assert((int)name == BD_##name, #name);
+#define SAME_VALUE(name, value) _Static_assert((int)(name) == BD_##name, #name);
 BD_BLAS_VALUES(SAME_VALUE)
 
 _Static_assert(sizeof(bd_blas_algo) == sizeof(cublasLtMatmulAlgo_t), "algorithm");

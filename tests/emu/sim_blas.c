@@ -448,11 +448,12 @@ static void run(void *arg) {
     const product *p = arg;
     memset(p->workspace, 0xff, p->workspace_size); /* NaN to whoever keeps something there */
     int64_t m_room = (p->m + ROWS - 1) / ROWS * ROWS, n_room = (p->n + COLS - 1) / COLS * COLS;
-    float *a = malloc((size_t)(p->k * (m_room + n_room)) * sizeof *a), *b = a + p->k * m_room;
+    float *a = malloc((size_t)(p->k * (m_room + n_room)) * sizeof *a);
     if (!a) {
         emu_raise(EMU_E_MEMORY, "cuBLASLt: out of memory");
         return;
     }
+    float *b = a + p->k * m_room;
     for (int64_t i = 0; i < p->batch; i++) {
         bool again = i > 0; /* a factor that all share is packed once */
         if (!again || p->offset[0])
