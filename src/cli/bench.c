@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/verbs.h"
+#include "cuda/probe.h"
 #include "io/json.h"
 #include "nn/inception.h"
 #include "nn/params.h"
@@ -13,8 +14,8 @@
 #include "run/device.h"
 
 typedef struct {
-    const char *net, *json, *device, *precision;
-    int size, channels, tile, batch, repeat, threads, ops;
+    const char *net, *phase, *json, *device, *precision;
+    int size, channels, tile, batch, repeat, threads, ops, ceilings, side;
 } bench_options;
 
 /* What recipes take by themselves. */
@@ -26,6 +27,7 @@ typedef struct {
     bd_backend backend;
     bd_pool *pool;
     json_t *results; /* NULL: only the table is wanted */
+    double peak;     /* FLOP a second of a large matrix product; 0: not measured */
 } bench_run;
 
 /* A UNet behind plain inputs, with or without loss and gradients. */
@@ -35,18 +37,27 @@ typedef struct {
     bd_engine *engine;
     bd_params params;
     int x, y, weight, timestep, tile;
+    bool filled; /* images that stay on the device are there */
 } bench_net;
+
+/* Images: read by every step from host memory, or, where a batch is one piece of work, kept on the device: there a
+ * training step gets its images from a kernel, and sampling goes on with its own. */
+static int image_input(bench_net *b, const char *name, int size, int channels) {
+    return b->backend->whole_batch
+               ? bd_graph_state(b->g, name, b->tile, size, size, channels)
+               : bd_graph_input(b->g, name, BD_TYPE_F32, b->tile, size, size, channels);
+}
 
 static bd_status make_graph(bench_net *b, const bd_unet_config *c, int tile, bool train) {
     BD_TRY(bd_graph_create(&b->g, train ? "train" : "sample"));
     int s = c->sample_size;
     b->tile = tile;
-    b->x = bd_graph_input(b->g, "x", BD_TYPE_F32, tile, s, s, c->in_channels);
+    b->x = image_input(b, "x", s, c->in_channels);
     b->timestep = bd_graph_input(b->g, "timestep", BD_TYPE_F32, tile, 1, 1, 1);
     int e = bd_unet_build(b->g, c, b->x, b->timestep);
     b->y = b->weight = -1;
     if (train) {
-        b->y = bd_graph_input(b->g, "y", BD_TYPE_F32, tile, s, s, c->out_channels);
+        b->y = image_input(b, "y", s, c->out_channels);
         b->weight = bd_graph_input(b->g, "weight", BD_TYPE_F32, tile, 1, 1, 1);
         int loss = bd_mse(b->g, e, b->y, b->weight);
         BD_TRY(bd_graph_status(b->g));
@@ -62,7 +73,7 @@ static bd_status make_inception(bench_net *b, int tile) {
     BD_TRY(bd_graph_create(&b->g, "inception"));
     b->tile = tile;
     b->y = b->weight = b->timestep = -1;
-    b->x = bd_graph_input(b->g, "x", BD_TYPE_F32, tile, s, s, 3);
+    b->x = image_input(b, "x", s, 3);
     bd_graph_keep(b->g, bd_inception_build(b->g, b->x).features);
     return bd_graph_status(b->g);
 }
@@ -90,14 +101,16 @@ static void fill(float *p, size_t n) {
 }
 
 static bd_status before(void *ctx, int tile, int iter, const bd_view *v) {
-    const bench_net *b = ctx;
+    bench_net *b = ctx;
+    bool all = !b->filled;
     (void)tile;
     (void)iter;
-    fill(bd_view_data(v, b->x), bd_tensor_count(bd_graph_tensor(b->g, b->x)));
+    if (b->backend->whole_batch) b->filled = true; /* one worker */
+    if (all) fill(bd_view_data(v, b->x), bd_tensor_count(bd_graph_tensor(b->g, b->x)));
     float *t = b->timestep < 0 ? NULL : bd_view_data(v, b->timestep);
-    for (int i = 0; t && i < b->tile; i++) t[i] = (float)(100 + i);
+    for (int i = 0; t && i < b->tile; i++) t[i] = (float)(100 + i % 800);
     if (b->y < 0) return BD_OK;
-    fill(bd_view_data(v, b->y), bd_tensor_count(bd_graph_tensor(b->g, b->y)));
+    if (all) fill(bd_view_data(v, b->y), bd_tensor_count(bd_graph_tensor(b->g, b->y)));
     float *w = bd_view_data(v, b->weight);
     for (int i = 0; i < b->tile; i++) w[i] = 1.0f / (float)b->tile;
     return BD_OK;
@@ -118,7 +131,8 @@ static int by_value(const void *a, const void *b) {
 
 /* t [repeat], in ascending order when it returns */
 static bd_status time_steps(double *t, bench_net *b, int tiles, int repeat) {
-    for (int i = 0; i < WARM_UP; i++) /* first touch and packing; a device records its step in the second */
+    for (int i = 0; i < WARM_UP;
+         i++) /* first touch and packing; a device records its step in the second */
         BD_TRY(one_step(b, tiles, 1));
     for (int i = 0; i < repeat; i++) {
         double start = bd_clock_seconds();
@@ -135,11 +149,24 @@ typedef struct {
     double seconds, bytes, flops;
 } op_sum;
 
-static bd_status sum_ops(op_sum sum[BD_OP_COUNT], const bench_net *b, int repeat) {
+/* A line for every node: how it was computed. */
+static void print_nodes(const char *what, const bd_op_profile *rows, int n) {
+    printf("graph\tnode\top\tms\tGB_per_s\tGFLOP_per_s\thow\n");
+    for (int i = 0; i < n; i++) {
+        const bd_op_profile *r = &rows[i];
+        double rate = r->seconds > 0 ? 1e-9 / r->seconds : 0;
+        printf("%s\t%d\t%s\t%.4f\t%.1f\t%.1f\t%.*s\n", what, r->node, bd_op_name(r->op),
+               r->seconds * 1e3, r->bytes * rate, r->flops * rate, (int)sizeof r->impl, r->impl);
+    }
+}
+
+static bd_status sum_ops(op_sum sum[BD_OP_COUNT], const bench_net *b, const char *what,
+                         const bench_options *o) {
     int n = 0;
     bd_op_profile *rows;
-    bd_status st = b->backend->profile(b->engine, repeat, &rows, &n);
+    bd_status st = b->backend->profile(b->engine, o->repeat, &rows, &n);
     if (st) return st;
+    if (o->ops > 1) print_nodes(what, rows, n);
     for (int i = 0; i < n; i++) {
         op_sum *s = &sum[rows[i].op];
         s->calls++;
@@ -152,10 +179,11 @@ static bd_status sum_ops(op_sum sum[BD_OP_COUNT], const bench_net *b, int repeat
 }
 
 /* The table by operation; into `out` too unless that is NULL. */
-static bd_status report_ops(json_t *out, const bench_net *b, const char *what, int repeat) {
+static bd_status report_ops(json_t *out, const bench_net *b, const char *what,
+                            const bench_options *o) {
     op_sum sum[BD_OP_COUNT] = {{0}};
     double total = 0;
-    BD_TRY(sum_ops(sum, b, repeat));
+    BD_TRY(sum_ops(sum, b, what, o));
     for (int op = 0; op < BD_OP_COUNT; op++) total += sum[op].seconds;
     printf("graph\top\tcalls\tms\tshare_percent\tGB_per_s\tGFLOP_per_s\n");
     for (int op = 0; op < BD_OP_COUNT; op++) {
@@ -175,29 +203,63 @@ static bd_status report_ops(json_t *out, const bench_net *b, const char *what, i
     return BD_OK;
 }
 
+/* What was measured of a network. */
+typedef struct {
+    const char *net, *phase;
+    int threads, tile, batch;
+    double rate, gflops, mib, t[3]; /* seconds: least, median, most */
+} bench_row;
+
+static void print_row(const bench_run *r, const bench_row *w) {
+    printf("%s\t%s\t%d\t%d\t%d\t%.2f\t%.1f\t%.1f", w->net, w->phase, w->threads, w->tile, w->batch,
+           w->rate, w->gflops, w->mib);
+    if (r->backend.whole_batch) {
+        printf("\t%.4f\t%.4f\t%.4f", w->t[1] * 1e3, w->t[0] * 1e3, w->t[2] * 1e3);
+        if (r->peak > 0) printf("\t%.2f", 100 * w->gflops * 1e9 / r->peak);
+    }
+    printf("\n");
+}
+
+static void print_header(const bench_run *r, const char *machine) {
+    printf("# %s; median of %d steps\n", machine, r->o->repeat);
+    if (r->backend.whole_batch)
+        printf("# images_per_s of phase sample: images times network evaluations a second\n");
+    printf("net\tphase\tthreads\ttile\tbatch\timages_per_s\tGFLOP_per_s\tMiB%s%s\n",
+           r->backend.whole_batch ? "\tms\tms_min\tms_max" : "",
+           r->peak > 0 ? "\tpeak_percent" : "");
+}
+
 /* One line of the table, and the same as an object; t: all times in ascending order. */
 static bd_status report(const bench_run *r, const bench_net *b, const char *net, const char *phase,
                         int tiles, const double *t) {
     bd_memory m;
-    int repeat = r->o->repeat, images = tiles * b->tile, threads = bd_pool_workers(r->pool);
-    double median = t[repeat / 2], rate = images / median,
-           gflops = bd_graph_flops(b->g) * tiles / median * 1e-9;
+    int repeat = r->o->repeat, batch = tiles * b->tile;
+    double median = t[repeat / 2];
     b->backend->engine_memory(b->engine, &m);
-    double mib = (double)m.total / (1 << 20);
-    printf("%s\t%s\t%d\t%d\t%d\t%.2f\t%.1f\t%.1f\n", net, phase, threads, b->tile, images, rate,
-           gflops, mib);
+    const bench_row w = {net,
+                         phase,
+                         bd_pool_workers(r->pool),
+                         b->tile,
+                         batch,
+                         batch / median,
+                         bd_graph_flops(b->g) * tiles / median * 1e-9,
+                         (double)m.total / (1 << 20),
+                         {t[0], median, t[repeat - 1]}};
+    print_row(r, &w);
     json_t *ops = r->results && r->o->ops ? json_array() : NULL;
     if (r->results) {
         json_t *row =
             json_pack("{s:s, s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o*}", "net", net,
-                      "phase", phase, "threads", threads, "tile", b->tile, "batch", images,
-                      "images_per_s", rate, "GFLOP_per_s", gflops, "MiB", mib, "seconds_min", t[0],
-                      "seconds_median", median, "seconds_max", t[repeat - 1], "ops", ops);
+                      "phase", phase, "threads", w.threads, "tile", w.tile, "batch", batch,
+                      "images_per_s", w.rate, "GFLOP_per_s", w.gflops, "MiB", w.mib, "seconds_min",
+                      w.t[0], "seconds_median", w.t[1], "seconds_max", w.t[2], "ops", ops);
         BD_REQUIRE(row && !json_array_append_new(r->results, row), BD_E_MEMORY,
                    "bench: out of memory");
     }
-    return r->o->ops ? report_ops(ops, b, phase, repeat) : BD_OK;
+    return r->o->ops ? report_ops(ops, b, phase, r->o) : BD_OK;
 }
+
+/* --- networks --- */
 
 static bd_status bench_one(const bench_run *r, const char *net, const bd_unet_config *c,
                            bool train) {
@@ -216,13 +278,17 @@ static bd_status bench_one(const bench_run *r, const char *net, const bd_unet_co
     return st;
 }
 
+static bool wanted(const bench_options *o, const char *phase) {
+    return !strcmp(o->phase, "both") || !strcmp(o->phase, phase);
+}
+
 /* channels = 0: those of the data set the network is for. */
 static bd_status bench_net_name(const bench_run *r, const char *net, int channels) {
     bd_unet_config c;
     if (!strcmp(net, "inception")) return bench_one(r, net, NULL, false);
     BD_TRY(bd_unet_preset(&c, net, r->o->size, r->o->channels ? r->o->channels : channels));
-    BD_TRY(bench_one(r, net, &c, true));
-    return bench_one(r, net, &c, false);
+    if (wanted(r->o, "train")) BD_TRY(bench_one(r, net, &c, true));
+    return wanted(r->o, "sample") ? bench_one(r, net, &c, false) : BD_OK;
 }
 
 static bd_status bench_all(const bench_run *r) {
@@ -232,11 +298,48 @@ static bd_status bench_all(const bench_run *r) {
     return o->net ? BD_OK : bench_net_name(r, "cifar10", 3);
 }
 
+/* --- ceilings --- */
+
+/* One row a ceiling. */
+static bd_status measure_ceilings(bench_run *r, json_t *root) {
+    bd_cuda_ceilings c;
+    BD_REQUIRE(!strcmp(r->backend.name, "cuda"), BD_E_ARG,
+               "--ceilings is for CUDA devices, and this is the %s", r->backend.name);
+    BD_TRY(bd_cuda_ceilings_measure(&c, r->backend.device, r->o->side));
+    r->peak = c.product[r->backend.precision];
+    json_t *all = json_object();
+    printf("ceiling\trate\tunit\thow\n");
+    printf("copy\t%.1f\tGB/s\t%.0f MiB within the device, read and written\n", c.copy * 1e-9,
+           (double)c.copy_bytes / (1 << 20));
+    bool failed = !all || json_object_set_new(all, "copy_GB_per_s", json_real(c.copy * 1e-9));
+    for (int i = 0; i <= BD_PRECISION_FP16 && !failed; i++) {
+        const char *name = bd_precision_name((bd_precision)i);
+        if (c.product[i] <= 0) continue;
+        printf("%s\t%.2f\tTFLOP/s\tproduct of matrices of side %d\n", name, c.product[i] * 1e-12,
+               c.side);
+        failed = json_object_set_new(all, name, json_real(c.product[i] * 1e-12)) != 0;
+    }
+    failed = failed || (root && json_object_set(root, "ceilings", all));
+    json_decref(all);
+    BD_REQUIRE(!failed, BD_E_MEMORY, "bench: out of memory");
+    return BD_OK;
+}
+
+static bd_status measure(bench_run *r, const char *machine, json_t *root) {
+    const bench_options *o = r->o;
+    if (o->ceilings) BD_TRY(measure_ceilings(r, root));
+    if (o->ceilings && !o->net) return BD_OK; /* that was all */
+    print_header(r, machine);
+    return bench_all(r);
+}
+
 static bd_status bench(const bench_options *o) {
     bench_run r = {.o = o};
     int threads;
     char print[256];
     json_t *root = NULL;
+    BD_REQUIRE(wanted(o, "train") || wanted(o, "sample"), BD_E_ARG,
+               "phase %s: must be train, sample or both", o->phase);
     BD_TRY(bd_cli_threads(&threads, o->threads));
     BD_TRY(bd_device_open(&r.backend, o->device, o->precision));
     BD_TRY(r.backend.fingerprint(&r.backend, print, sizeof print));
@@ -247,10 +350,7 @@ static bd_status bench(const bench_options *o) {
         BD_REQUIRE(root && r.results, BD_E_MEMORY, "bench: out of memory");
     }
     bd_status st = bd_pool_create(&r.pool, threads);
-    printf("# %s; median of %d "
-           "steps\nnet\tphase\tthreads\ttile\tbatch\timages_per_s\tGFLOP_per_s\tMiB\n",
-           print, o->repeat);
-    if (!st) st = bench_all(&r);
+    if (!st) st = measure(&r, print, root);
     bd_pool_destroy(r.pool);
     if (!st && root) st = bd_json_save(o->json, root);
     json_decref(root);
@@ -258,7 +358,7 @@ static bd_status bench(const bench_options *o) {
 }
 
 int bd_cli_bench(int argc, char **argv) {
-    bench_options o = {NULL, NULL, "auto", "f32", 32, 0, 0, 16, 9, 0, 0};
+    bench_options o = {NULL, "both", NULL, "auto", "f32", 32, 0, 0, 16, 9, 0, 0, 0, 8192};
     const bd_opt opts[] = {
         {0, "net", BD_OPT_TEXT, "NAME", &o.net, 0, 0,
          "preset of the network: mini, cifar10, celebahq, scratch (default mini, then cifar10); or "
@@ -267,8 +367,10 @@ int bd_cli_bench(int argc, char **argv) {
         {0, "channels", BD_OPT_INT, "N", &o.channels, 0, 3,
          "channels of an image, 0 = 1 for mini, 3 for the others"},
         {0, "tile", BD_OPT_INT, "N", &o.tile, 0, 8,
-         "images a worker of the CPU runs at once, 0 = as recipes do: 4 in training, 8 in sampling, 1 of "
+         "images a worker of the CPU runs at once, 0 = as recipes do: 4 in training, 8 in "
+         "sampling, 1 of "
          "inception"},
+        {0, "phase", BD_OPT_TEXT, "NAME", &o.phase, 0, 0, "train, sample or both"},
         {'b', "batch", BD_OPT_INT, "N", &o.batch, 1, 4096, "images of one step"},
         {'r', "repeat", BD_OPT_INT, "N", &o.repeat, 1, 1000, "steps timed; the median counts"},
         {'t', "threads", BD_OPT_INT, "N", &o.threads, 0, 1024,
@@ -278,7 +380,12 @@ int bd_cli_bench(int argc, char **argv) {
         {0, "precision", BD_OPT_TEXT, "NAME", &o.precision, 0, 0,
          "f32; on a CUDA device also tf32, bf16, fp16"},
         {0, "ops", BD_OPT_FLAG, NULL, &o.ops, 0, 0,
-         "also the time of each kind of operation, one worker"},
+         "also the time of each kind of operation, one worker; given twice, of each operation"},
+        {0, "ceilings", BD_OPT_FLAG, NULL, &o.ceilings, 0, 0,
+         "measure what the CUDA device gives at most: copies, matrix products; then --net, in "
+         "percent of that"},
+        {0, "ceiling-side", BD_OPT_INT, "N", &o.side, 16, 32768,
+         "side of those matrices, a multiple of 16; memory: 32 N^2 bytes"},
         {0, "json", BD_OPT_TEXT, "FILE", &o.json, 0, 0, "write the results there too"},
     };
     const bd_cmd cmd = {
