@@ -52,6 +52,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     (void)state;
     emu_set_order(EMU_FORWARD);
+    emu_set_lazy(false);
     emu_fail_after(0);
     emu_forget_error();
     int st = p->device_free(x);
@@ -374,6 +375,44 @@ static void what_a_capture_does_not_allow(void **state) {
     assert_int_equal(p->event_destroy(event), 0);
 }
 
+/* Lazy: page-locked memory is read and written when somebody waits, not before. */
+static void lazy_streams_run_when_somebody_waits(void **state) {
+    (void)state;
+    void *in = NULL, *out = NULL, *a = NULL, *b = NULL;
+    float ms, got[N];
+    assert_int_equal(p->host_alloc(&in, sizeof host), 0);
+    assert_int_equal(p->host_alloc(&out, sizeof host), 0);
+    assert_int_equal(p->event_create(&a), 0);
+    assert_int_equal(p->event_create(&b), 0);
+    float *to = out, *from = in;
+    emu_set_lazy(true);
+    for (int i = 0; i < N; i++) from[i] = 1.0f;
+    assert_int_equal(p->copy(x, in, sizeof host, stream), 0);
+    from[1] = 2.0f; /* too early: the copy has not run */
+    assert_int_equal(p->event_record(a, stream), 0);
+    assert_int_equal(emu_case(CASE_SCALE, y, x, N, stream), 0);
+    assert_int_equal(p->copy(out, y, sizeof host, stream), 0);
+    assert_int_equal(p->event_record(b, stream), 0);
+    assert_int_equal(p->event_sync(a), 0);
+    from[2] = 2.0f; /* in time */
+    assert_true(isnan(to[0]));
+    expect(EMU_E_NOT_READY, p->event_ms(&ms, a, b), "not reached", "");
+    assert_int_equal(p->event_sync(b), 0);
+    assert_true(to[0] == 3.0f && to[1] == 6.0f && to[2] == 3.0f);
+    assert_int_equal(p->event_ms(&ms, a, b), 0);
+    assert_int_equal(p->fill(y, 0, sizeof host, stream), 0);
+    read_y(got); /* a copy to memory that is not page-locked waits by itself */
+    assert_true(got[0] == 0.0f);
+    assert_int_equal(emu_case(CASE_EARLY_EXIT, y, x, 0, stream), 0);
+    expect(EMU_E_KERNEL, p->stream_sync(stream), "case_early_exit_kernel", "divergent");
+    emu_set_lazy(false);
+    assert_int_equal(p->event_destroy(a), 0);
+    assert_int_equal(p->event_destroy(b), 0);
+    assert_int_equal(p->host_free(in), 0);
+    assert_int_equal(p->host_free(out), 0);
+    assert_int_equal(p->copy(x, host, sizeof host, stream), 0);
+}
+
 static void events_tell_time(void **state) {
     (void)state;
     void *a = NULL, *b = NULL;
@@ -547,6 +586,7 @@ int main(void) {
         cmocka_unit_test(a_graph_runs_what_was_recorded),
         cmocka_unit_test(errors_of_a_graph_come_from_its_launch),
         cmocka_unit_test(what_a_capture_does_not_allow),
+        cmocka_unit_test(lazy_streams_run_when_somebody_waits),
         cmocka_unit_test(events_tell_time),
         cmocka_unit_test(each_call_can_be_made_to_fail),
         cmocka_unit_test(launches_and_blocks_are_counted),

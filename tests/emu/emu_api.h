@@ -1,5 +1,5 @@
 /* The emulated device's controls, for tests and for the simulated libraries beside it (plain C).
- * Work runs at once on the calling thread, in order, unless its stream captures; then it is recorded. */
+ * Work runs at once on the calling thread, in order, unless its stream captures: then it is recorded. */
 #ifndef BD_EMU_API_H
 #define BD_EMU_API_H
 
@@ -15,18 +15,25 @@ extern "C" {
 enum { EMU_FORWARD, EMU_REVERSE, EMU_SHUFFLED, EMU_ORDERS = 5 /* how many a test usually tries */ };
 void emu_set_order(int order);
 
+/* emu_set_lazy -- as late as CUDA allows: work on a stream (not NULL) waits until stream_sync, an event_sync of an
+ * event behind it, a copy of memory that is not page-locked, or a free. A program that reads results, or overwrites
+ * page-locked inputs, before it has waited shows it. Errors then come from the call that waited. Off at the start;
+ * for programs that use the device from one host thread. */
+void emu_set_lazy(bool on);
+
 /* Errors have the numbers that CUDA gives them. */
 enum {
-    EMU_E_VALUE = 1,      /* a wrong argument                                               */
-    EMU_E_MEMORY = 2,     /* more than the device has                                       */
-    EMU_E_LAUNCH = 9,     /* grid, block or shared memory that no device accepts            */
-    EMU_E_DEVICE = 101,   /* no such device                                                 */
-    EMU_E_HANDLE = 400,   /* not a stream, event or graph                                   */
-    EMU_E_ADDRESS = 700,  /* memory written outside its bounds, or not of the device        */
-    EMU_E_KERNEL = 719,   /* a kernel went wrong: divergent barriers and the like           */
-    EMU_E_CAPTURE = 900,  /* a call that a capturing stream does not allow                  */
-    EMU_E_INJECTED = 999, /* emu_fail_after                                                 */
-    EMU_E_NO_KERNEL = 98  /* the program was linked without this kernel                     */
+    EMU_E_VALUE = 1,       /* a wrong argument                                               */
+    EMU_E_MEMORY = 2,      /* more than the device has                                       */
+    EMU_E_LAUNCH = 9,      /* grid, block or shared memory that no device accepts            */
+    EMU_E_DEVICE = 101,    /* no such device                                                 */
+    EMU_E_HANDLE = 400,    /* not a stream, event or graph                                   */
+    EMU_E_NOT_READY = 600, /* event_ms of an event that the stream has not reached            */
+    EMU_E_ADDRESS = 700,   /* memory written outside its bounds, or not of the device        */
+    EMU_E_KERNEL = 719,    /* a kernel went wrong: divergent barriers and the like           */
+    EMU_E_CAPTURE = 900,   /* a call that a capturing stream does not allow                  */
+    EMU_E_INJECTED = 999,  /* emu_fail_after                                                 */
+    EMU_E_NO_KERNEL = 98   /* the program was linked without this kernel                     */
 };
 
 /* emu_raise -- record an error, as a kernel or a simulated library would. The running platform call returns its

@@ -1,4 +1,5 @@
-// The platform named "emulator": device memory is the heap's, streams run at once, graphs are lists of calls.
+// The platform named "emulator": device memory is the heap's, graphs are lists of calls, and a stream runs its work
+// at once or, with emu_set_lazy, when somebody waits for it.
 #include "cuda/platform.h"
 
 #include <pthread.h>
@@ -191,23 +192,29 @@ struct emu_graph {
 };
 struct emu_stream {
     unsigned magic;
-    emu_graph *capture; // nullptr: work runs at once
+    emu_graph *capture; // nullptr: does not capture
     long forbidden;     // forbidden_calls when the capture began
+    emu_graph waiting;  // lazy: work put on the stream that nobody waited for yet
+    emu_stream *next;   // of all streams
 };
 struct emu_event {
     unsigned magic;
     double ms;
+    emu_stream *stream;  // that it was recorded on
+    long asked, reached; // how often; done when equal
 };
 enum { STREAM_MAGIC = 0x57bea3, EVENT_MAGIC = 0xe7e27 };
 static int capturing;        // streams that capture, in the whole program
 static long forbidden_calls; // that a capture does not allow: they spoil all captures under way
+
+static emu_stream *streams; // all; lazy mode is for one host thread
+static bool lazy;
 
 static emu_stream *as_stream(void *stream) {
     emu_stream *s = static_cast<emu_stream *>(stream);
     return s && s->magic == STREAM_MAGIC ? s : nullptr;
 }
 
-// The default stream, NULL, runs at once.
 #define EMU_STREAM(s, stream)          \
     emu_stream *s = as_stream(stream); \
     if ((stream) && !s) EMU_REFUSE(EMU_E_HANDLE, "not a stream")
@@ -236,10 +243,38 @@ static void free_graph(emu_graph *g) {
     free(g);
 }
 
+static void clear_waiting(emu_stream *s) {
+    s->waiting.first = nullptr;
+    s->waiting.end = &s->waiting.first;
+}
+
+// Runs what waits on a stream, up to where event e is reached when there is one.
+static void drain(emu_stream *s, const emu_event *e) {
+    while (s->waiting.first && !(e && e->reached == e->asked)) {
+        node *n = s->waiting.first;
+        s->waiting.first = n->next;
+        if (!n->next) clear_waiting(s);
+        n->run(n->arg);
+        free(n->arg);
+        free(n);
+    }
+}
+
+static void drain_all() {
+    for (emu_stream *s = streams; s; s = s->next) drain(s, nullptr);
+}
+
+void emu_set_lazy(bool on) {
+    drain_all();
+    lazy = on;
+}
+
 static int enqueue(void *stream, void (*run)(void *arg), const void *arg, size_t bytes) {
     EMU_STREAM(s, stream);
     if (s && s->capture) return record(s->capture, run, arg, bytes);
     emu_take_error();
+    if (s && lazy) return record(&s->waiting, run, arg, bytes);
+    if (!s) drain_all(); // the default stream waits for all others
     run(const_cast<void *>(arg));
     return emu_take_error();
 }
@@ -266,6 +301,9 @@ static int stream_create(void **out) {
     emu_stream *s = static_cast<emu_stream *>(calloc(1, sizeof *s));
     if (!s) return EMU_E_MEMORY;
     s->magic = STREAM_MAGIC;
+    clear_waiting(s);
+    s->next = streams;
+    streams = s;
     *out = s;
     return 0;
 }
@@ -275,6 +313,12 @@ static int stream_destroy(void *stream) {
     EMU_STREAM(s, stream);
     if (s->capture) __atomic_sub_fetch(&capturing, 1, __ATOMIC_SEQ_CST);
     free_graph(s->capture);
+    drain(s, nullptr);
+    for (emu_stream **at = &streams; *at; at = &(*at)->next) {
+        if (*at != s) continue;
+        *at = s->next;
+        break;
+    }
     s->magic = 0;
     free(s);
     return 0;
@@ -284,6 +328,10 @@ static int stream_sync(void *stream) {
     EMU_STREAM(s, stream);
     EMU_CALL("stream_sync");
     EMU_NOT_CAPTURING(s, "stream_sync");
+    if (s)
+        drain(s, nullptr);
+    else
+        drain_all();
     int guards = check_guards(), pending = emu_take_pending();
     return guards ? guards : pending;
 }
@@ -328,10 +376,11 @@ static int graph_launch(void *graph, void *stream) {
     if (!graph) EMU_REFUSE(EMU_E_HANDLE, "graph_launch: no graph");
     int st = enqueue(stream, run_graph, &graph, sizeof graph);
     const emu_stream *s = as_stream(stream);
-    return st || (s && s->capture) ? st : check_guards();
+    return st || (s && (s->capture || lazy)) ? st : check_guards();
 }
 
 static int graph_destroy(void *graph) {
+    drain_all(); // its launches may wait
     free_graph(static_cast<emu_graph *>(graph));
     return 0;
 }
@@ -372,8 +421,11 @@ static int copy(void *dst, const void *src, size_t n, void *stream) {
     if (to < 0 || from < 0)
         EMU_REFUSE(EMU_E_VALUE, "copy: %zu bytes leave an allocation, or NULL", n);
     if (!to || !from) EMU_NOT_CAPTURING(s, "a copy of memory that is not page-locked");
+    if (s && (!to || !from)) drain(s, nullptr); // such a copy is done when the call returns
     const move m = {dst, src, n, 0};
-    return enqueue(stream, run_move, &m, sizeof m);
+    int st = enqueue(stream, run_move, &m, sizeof m);
+    if (s && !s->capture && (!to || !from)) drain(s, nullptr);
+    return st;
 }
 
 static int fill(void *dst, int byte, size_t n, void *stream) {
@@ -395,6 +447,13 @@ static void run_stamp(void *arg) {
     e->ms = static_cast<double>(t.tv_sec) * 1e3 + static_cast<double>(t.tv_nsec) * 1e-6;
 }
 
+static void run_reach(void *arg) {
+    emu_event *e = nullptr;
+    run_stamp(arg);
+    memcpy(&e, arg, sizeof e);
+    e->reached++;
+}
+
 static emu_event *as_event(void *event) {
     emu_event *e = static_cast<emu_event *>(event);
     return e && e->magic == EVENT_MAGIC ? e : nullptr;
@@ -411,6 +470,7 @@ static int event_create(void **out) {
 }
 
 static int event_destroy(void *event) {
+    drain_all(); // it may be on its way
     free(event);
     return 0;
 }
@@ -418,21 +478,30 @@ static int event_destroy(void *event) {
 static int event_record(void *event, void *stream) {
     EMU_CALL("event_record");
     emu_event *e = as_event(event);
+    EMU_STREAM(s, stream);
     if (!e) EMU_REFUSE(EMU_E_HANDLE, "event_record: not an event");
-    return enqueue(stream, run_stamp, &e, sizeof e);
+    if (s && s->capture) return enqueue(stream, run_stamp, &e, sizeof e);
+    e->stream = s;
+    e->asked++;
+    return enqueue(stream, run_reach, &e, sizeof e);
 }
 
 static int event_sync(void *event) {
     EMU_CALL("event_sync");
-    if (!as_event(event)) EMU_REFUSE(EMU_E_HANDLE, "event_sync: not an event");
+    const emu_event *e = as_event(event);
+    if (!e) EMU_REFUSE(EMU_E_HANDLE, "event_sync: not an event");
     EMU_NOT_CAPTURING(nullptr, "event_sync");
+    if (e->stream) drain(e->stream, e);
     return 0;
 }
 
 static int event_ms(float *ms, void *from, void *to) {
     EMU_CALL("event_ms");
     const emu_event *a = as_event(from), *b = as_event(to);
-    if (!a || !b || a->ms == 0.0 || b->ms == 0.0)
+    if (!a || !b) EMU_REFUSE(EMU_E_HANDLE, "event_ms: not an event");
+    if (a->asked != a->reached || b->asked != b->reached)
+        EMU_REFUSE(EMU_E_NOT_READY, "event_ms: not reached yet");
+    if (a->ms == 0.0 || b->ms == 0.0)
         EMU_REFUSE(EMU_E_HANDLE, "event_ms: an event was not recorded");
     *ms = static_cast<float>(b->ms - a->ms);
     return 0;
@@ -484,6 +553,7 @@ static int device_alloc(void **out, size_t n) {
 
 static int device_free(void *p) {
     if (p) EMU_NOT_CAPTURING(nullptr, "device_free");
+    if (p) drain_all(); // as cudaFree does
     return release(p, true);
 }
 
@@ -493,7 +563,10 @@ static int host_alloc(void **out, size_t n) {
     return allocate(out, n, false);
 }
 
-static int host_free(void *p) { return release(p, false); }
+static int host_free(void *p) {
+    if (p) drain_all();
+    return release(p, false);
+}
 
 #define BD_KERNEL(name)                                                                          \
     static int call_##name(const bd_k_##name *a, void *stream) {                                 \
