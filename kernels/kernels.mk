@@ -22,7 +22,7 @@ NVCC_FLAGS  = -std=c++17 -O3 --fmad=false -Isrc $(foreach a,$(CUDA_ARCH),-gencod
 $(BUILD)/kernels/%.o: kernels/%.cu kernels/kernel.h kernels/kernels.mk $(wildcard kernels/*.cuh) src/cuda/kernels.h src/cuda/kernels.def
 	@mkdir -p $(@D)
 	@echo "  NVCC  $< ($(CUDA_ARCH))"
-	$(Q)$(if $(findstring ccache,$(CC)),ccache) $(NVCC) -ccbin $(CXX_HOST) $(NVCC_FLAGS) -MD -MF $(@:.o=.d) -c -o $@ $< >$@.log 2>&1 || { cat $@.log; exit 1; }
+	$(Q)$(if $(findstring ccache,$(CC)),ccache) $(NVCC) -ccbin $(CXX_HOST) $(NVCC_FLAGS) -MD -MF $(@:.o=.d) -c -o $@ $< >$@.log 2>&1 || { grep -v '^ptxas info\|bytes stack frame' $@.log; exit 1; }
 CXX_HOST   := $(if $(findstring clang,$(CC)),g++,$(or $(filter-out c++,$(CXX)),g++))
 
 # The emulator: kernels as C++ on the CPU, and stand-ins for the device and its libraries.
