@@ -11,7 +11,7 @@ ifneq ($(CUDA),0)
 ifneq ($(and $(NVCC)$(filter 1,$(CUDA)),$(wildcard kernels/platform.cu)),)
 ifeq ($(SAN),)
 KERNEL_OBJ  := $(patsubst %.cu,$(BUILD)/%.o,$(KERNEL_SRC) kernels/platform.cu)
-CUDA_LDLIBS := $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a $(CUDA_HOME)/lib/libcudart_static.a) -lcudart_static) -lrt
+CUDA_LDLIBS := $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a $(CUDA_HOME)/lib/libcudart_static.a) -lcudart_static) -lrt -lstdc++
 endif
 endif
 endif
