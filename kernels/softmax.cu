@@ -1,5 +1,5 @@
 // Softmax of attention's scores and its backward, in place, a row at a time.
-// A row of up to 1024 numbers stays in the registers of one warp: one read and one write. Longer ones are read again
+// A row of up to 256 numbers (16x16 tokens, the most in the paper's networks) stays in the registers of one warp: one read and one write. Longer ones are read again
 // for each of the three steps (the largest, the sum, the result) by a block. The sum of a row is a lane's own numbers
 // in order, then a tree over the lanes: a function of the row's length alone.
 //
@@ -9,7 +9,7 @@
 #include "kernel.h"
 #include "reduce.cuh"
 
-enum { ROWS_BLOCK = 128, LONG_BLOCK = 256, LANE_MAX = 32 };
+enum { ROWS_BLOCK = 128, LONG_BLOCK = 256 };
 
 template <class F> __device__ __forceinline__ float warp_reduce(float v, F join) {
     for (int lane = BD_K_WARP / 2; lane > 0; lane /= 2)
@@ -95,7 +95,8 @@ __global__ void softmax_bwd_long_kernel(T *dp, const T *p, int cols, float scale
     p += blockIdx.x * static_cast<size_t>(cols);
     dp += blockIdx.x * static_cast<size_t>(cols);
     float sum = 0;
-    for (int j = first; j < cols; j += LONG_BLOCK) sum = BD_FMAF(bd_load(p[j]), bd_load(dp[j]), sum);
+    for (int j = first; j < cols; j += LONG_BLOCK)
+        sum = BD_FMAF(bd_load(p[j]), bd_load(dp[j]), sum);
     sum = bd_block_sum(sum, shared);
     for (int j = first; j < cols; j += LONG_BLOCK)
         bd_store(&dp[j], scale * bd_load(p[j]) * (bd_load(dp[j]) - sum));
@@ -107,23 +108,20 @@ static unsigned warp_blocks(size_t rows) {
 }
 
 // call with PER numbers a lane, the fewest that hold the row; `otherwise` for longer rows
-#define WITH_LANES(cols, PER, call, otherwise)       \
-    do {                                             \
-        if ((cols) <= BD_K_WARP) {                   \
-            constexpr int PER = 1;                   \
-            call;                                    \
-        } else if ((cols) <= 2 * BD_K_WARP) {        \
-            constexpr int PER = 2;                   \
-            call;                                    \
-        } else if ((cols) <= 8 * BD_K_WARP) {        \
-            constexpr int PER = 8;                   \
-            call;                                    \
-        } else if ((cols) <= LANE_MAX * BD_K_WARP) { \
-            constexpr int PER = LANE_MAX;            \
-            call;                                    \
-        } else {                                     \
-            otherwise;                               \
-        }                                            \
+#define WITH_LANES(cols, PER, call, otherwise) \
+    do {                                       \
+        if ((cols) <= BD_K_WARP) {             \
+            constexpr int PER = 1;             \
+            call;                              \
+        } else if ((cols) <= 2 * BD_K_WARP) {  \
+            constexpr int PER = 2;             \
+            call;                              \
+        } else if ((cols) <= 8 * BD_K_WARP) {  \
+            constexpr int PER = 8;             \
+            call;                              \
+        } else {                               \
+            otherwise;                         \
+        }                                      \
     } while (0)
 
 template <class T> static int softmax(const bd_k_softmax *a, void *stream) {

@@ -4,10 +4,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "cuda/cuda.h"
+#include "emu/emu_api.h"
+#include "emu/sim_blas.h"
+#include "emu/sim_dnn.h"
 #include "op_cases.h"
 #include "ref/ref_ops.h"
 
@@ -64,12 +68,54 @@ static void every_op_has_a_case(void **state) {
             fail_msg("op %s has no case", bd_op_name((bd_op)i));
 }
 
+/* Kernels of kernels.def by the names that the emulator saw; those of an optimiser step run in test_cuda_engine.c. */
+static bool ran(const char *name) {
+    size_t len = strlen(name);
+    for (int i = 0; i < emu_kernels(); i++) {
+        const char *k = emu_kernel_name(i);
+        if (!strncmp(k, name, len) && k[len] == '_' && strncmp(k + len, "_bwd", 4) != 0)
+            return true;
+    }
+    return false;
+}
+
+static void every_kernel_was_executed(void **state) {
+    (void)state;
+    static const char *const names[] = {
+#define BD_KERNEL(name) #name,
+#include "cuda/kernels.def"
+#undef BD_KERNEL
+    };
+    const bd_cuda_platform *p = bd_cuda_platform_get();
+    if (getenv("CASE") || !p || strcmp(p->name, "emulator") != 0) {
+        print_message("only a whole run on the emulator is counted\n");
+        skip();
+    }
+    int kernels = 0, n = sizeof names / sizeof *names;
+    unsigned long long launches = 0, blocks = 0;
+    for (int i = 0; i < n; i++) {
+        bool step = !strcmp(names[i], "grad_norm") || !strcmp(names[i], "adam");
+        if (!step && !ran(names[i])) fail_msg("kernel %s was not executed", names[i]);
+        kernels += ran(names[i]);
+    }
+    for (int i = 0; i < emu_kernels(); i++) {
+        unsigned long long l = 0, b = 0;
+        if (emu_count(emu_kernel_name(i), &l, &b)) launches += l, blocks += b;
+    }
+    print_message(
+        "# executed on the emulated device: %d of %d kernels in %llu launches of %llu blocks, %zu "
+        "convolution plans, %zu convolutions, %zu matrix products\n",
+        kernels, n, launches, blocks, sim_dnn_count_plans(), sim_dnn_count_runs(),
+        sim_blas_count_products());
+}
+
 int main(void) {
+    if (setenv("BADDIFF_PLANS", "build/tmp/test_cuda_ops/plans", 1)) return 1; /* not the user's */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_activation_in_f32), cmocka_unit_test(results_in_f32),
         cmocka_unit_test(results_in_tf32),         cmocka_unit_test(every_activation_in_bf16),
         cmocka_unit_test(results_in_bf16),         cmocka_unit_test(results_in_fp16),
-        cmocka_unit_test(every_op_has_a_case),
+        cmocka_unit_test(every_op_has_a_case),     cmocka_unit_test(every_kernel_was_executed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

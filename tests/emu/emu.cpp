@@ -547,13 +547,19 @@ static void run_plain_block(engine *e) {
 
 // ---- a launch
 
+// Stacks of the fibers, kept from launch to launch: their pages cost more than many a kernel. One host thread's.
+static __thread unsigned char *kept_stacks;
+
 static bool engine_prepare(engine *e) {
     if (e->call->mode == EMU_PLAIN) return true;
-    size_t size = static_cast<size_t>(e->threads) * STACK;
     e->fibers = static_cast<fiber *>(calloc(static_cast<size_t>(e->threads), sizeof(fiber)));
-    void *stacks = mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    e->stacks = stacks == MAP_FAILED ? nullptr : static_cast<unsigned char *>(stacks);
+    if (!kept_stacks) {
+        void *stacks =
+            mmap(nullptr, static_cast<size_t>(MAX_THREADS) * STACK, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        kept_stacks = stacks == MAP_FAILED ? nullptr : static_cast<unsigned char *>(stacks);
+    }
+    e->stacks = kept_stacks;
     return e->fibers && e->stacks;
 }
 
@@ -563,7 +569,6 @@ static void engine_clear(engine *e) {
 #ifdef EMU_ASAN
         __asan_unpoison_memory_region(e->stacks, static_cast<size_t>(e->threads) * STACK);
 #endif
-        munmap(e->stacks, static_cast<size_t>(e->threads) * STACK);
     }
     free(e->fibers);
 }
