@@ -118,6 +118,7 @@ static bd_status before(void *ctx, int tile, int iter, const bd_view *v) {
 
 static bd_status one_step(bench_net *b, int tiles, int64_t k) {
     const bd_run r = {tiles, 1, before, NULL, b, 0};
+    BD_REQUIRE(!bd_cli_stop, BD_E_INTERRUPT, "bench: stopped");
     if (b->y < 0) return b->backend->run(b->engine, &r, false);
     double norm;
     const bd_adam a = {1e-4, 0.9, 0.999, 1e-8, 1, k, 0};

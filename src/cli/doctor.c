@@ -10,6 +10,7 @@
 #include "cli/verbs.h"
 #include "cpu/cpu.h"
 #include "cuda/cuda.h"
+#include "cuda/probe.h"
 #include "data/art.h"
 #include "data/dataset.h"
 
@@ -106,19 +107,33 @@ static int check_disk(void) {
     return 0;
 }
 
+/* Only the properties of cuda:0, as cuDNN writes them. */
+static int print_properties(void) {
+    char *text;
+    bd_status st = bd_cuda_device_text(&text, 0);
+    if (st) return bd_cli_fail(st);
+    printf("%s\n", text);
+    free(text);
+    return 0;
+}
+
 int bd_cli_doctor(int argc, char **argv) {
-    static const bd_cmd cmd = {
-        "doctor",
+    int properties = 0;
+    const bd_opt opts[] = {{0, "properties", BD_OPT_FLAG, NULL, &properties, 0, 0,
+                            "print the properties of cuda:0 as cuDNN writes them, nothing else"}};
+    const bd_cmd cmd = {
+        "doctor [options]",
         "Says whether this machine has what a run needs: processor and libraries, CUDA "
         "devices, data, classifier\n"
         "weights, recipes, gnuplot, disk. Exits with 2 when something is missing.",
-        NULL,
-        0,
+        opts,
+        sizeof opts / sizeof *opts,
         0,
         0};
     char **args;
     int n_args, code = bd_cli_parse(&args, &n_args, &cmd, argc, argv), missing = 0;
     if (code != BD_CLI_GO_ON) return code;
+    if (properties) return print_properties();
     line("ok", "program", BD_VERSION ", compiler " __VERSION__);
     missing += check_backend();
     check_cuda();

@@ -6,6 +6,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/gpu/%,$(filter-out tests/test_cuda_em
 .PHONY: check-gpu gpu-programs
 check-gpu: ## for a machine with an NVIDIA GPU: tests, parity, determinism, speed; results/bench/gpu-NAME.csv
 	@scripts/check-gpu --look
+	@[ -n "$(NVCC)" ] || { echo "check-gpu: there is no nvcc: install NVIDIA's CUDA toolkit, or say where it is (CUDA_HOME=...)" >&2; exit 1; }
 	+@$(MAKE) --no-print-directory CUDA=1 gpu-programs
 	@scripts/check-gpu $(CHECK_ARGS) $(BUILD)
 
