@@ -54,12 +54,14 @@ const bd_cuda_platform *cuda_begin(void) {
     if (!platform) {
         print_message("skipped: this program was built without CUDA\n");
         skip();
+        return NULL; /* not reached */
     }
     int st = platform->device_count(&n);
     if (st || n < 1) {
         print_message("skipped: no CUDA device: %s\n",
                       st ? platform->error_text(st) : "none found");
         skip();
+        return NULL; /* not reached */
     }
     clear();
     check(platform->device_set(0), "device_set");

@@ -65,7 +65,7 @@ static int teardown(void **state) {
 static void read_y(void *to) { assert_int_equal(p->copy(to, y, sizeof host, stream), 0); }
 
 /* Runs a case in one order on a y of NaN; y into got. */
-static int run(emu_case_name which, int order, int n, float got[N]) {
+static int run(emu_case_name which, int order, int n, void *got) {
     assert_int_equal(p->fill(y, 0xff, sizeof host, stream), 0);
     emu_set_order(order);
     int st = emu_case(which, y, x, n, stream);
@@ -75,7 +75,7 @@ static int run(emu_case_name which, int order, int n, float got[N]) {
 }
 
 static int different_orders(emu_case_name which, int n) {
-    float first[N], got[N];
+    uint32_t first[N], got[N]; /* bits: NaN equals itself */
     int different = 0;
     assert_int_equal(run(which, EMU_FORWARD, n, first), 0);
     for (int order = 1; order < EMU_ORDERS; order++) {
@@ -136,7 +136,7 @@ static void shuffles_read_the_lane_that_cuda_says(void **state) {
     (void)state;
     int got[N];
     for (int order = 0; order < EMU_ORDERS; order++) {
-        assert_int_equal(run(CASE_SHUFFLE, order, 0, (float *)got), 0);
+        assert_int_equal(run(CASE_SHUFFLE, order, 0, got), 0);
         for (int i = 0; i < 32; i++) {
             int first = i / 8 * 8; /* of the group of 8 */
             assert_int_equal(got[i], first + 3);
@@ -174,7 +174,9 @@ static void a_missing_barrier_shows(void **state) {
     float got[N];
     assert_true(different_orders(CASE_NO_BARRIER, 0) > 0);
     assert_int_equal(run(CASE_NO_BARRIER, EMU_FORWARD, 0, got), 0);
-    assert_true(isnan(got[0])); /* read before it was written */
+    assert_true(isnan(got[0]) && got[127] == host[0]); /* read before it was written */
+    assert_int_equal(run(CASE_NO_BARRIER, EMU_REVERSE, 0, got), 0);
+    assert_true(got[0] == host[1] && isnan(got[127])); /* the other way round */
 }
 
 static void a_sum_in_the_order_of_threads_shows(void **state) {

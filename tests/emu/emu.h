@@ -142,8 +142,8 @@ static inline bd_half emu_half(float x) {
     if (u > 0x7f800000u) return {0x7fff};
     if (u >= 0x477ff000u)
         return {static_cast<uint16_t>(sign | 0x7c00u)}; // 65520 and more: infinity
-    if (u <
-        0x38800000u) { // below 2^-14: adding 0.5 leaves the multiple of 2^-24 in the last bits, rounded
+    // Below 2^-14: adding 0.5 leaves the multiple of 2^-24 in the last bits, rounded.
+    if (u < 0x38800000u) {
         unsigned sub = __float_as_uint(__uint_as_float(u) + 0.5f) - __float_as_uint(0.5f);
         return {static_cast<uint16_t>(sign | sub)};
     }
