@@ -28,6 +28,11 @@ void emu_fail_after(long n) {
 void emu_forget_error(void) { absent("emu_forget_error"); }
 size_t emu_allocations(void) { return 0; }
 long emu_calls(void) { return 0; }
+int emu_kernels(void) { return 0; }
+const char *emu_kernel_name(int i) {
+    (void)i;
+    return "";
+}
 bool emu_count(const char *name, unsigned long long *launches, unsigned long long *blocks) {
     (void)name;
     *launches = *blocks = 0;
