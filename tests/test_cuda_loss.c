@@ -180,9 +180,10 @@ static void make_logits(int k, double spread) {
 static void cross_entropy_in_double(int k, double *l, double *p) {
     for (int i = 0; i < 3; i++) {
         const double *x = logits + i * k;
-        double top = x[0], sum = 0;
+        double top = x[0];
         for (int j = 1; j < k; j++) top = fmax(top, x[j]);
-        for (int j = 0; j < k; j++) sum += exp(x[j] - top);
+        double sum = exp(x[0] - top);
+        for (int j = 1; j < k; j++) sum += exp(x[j] - top);
         for (int j = 0; j < k; j++) p[i * k + j] = exp(x[j] - top) / sum;
         l[i] = log(sum) - (x[(int)label[i]] - top);
     }

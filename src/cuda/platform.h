@@ -17,7 +17,7 @@ typedef struct {
     char name[128];
     int major, minor; /* compute capability */
     int sms;
-    size_t memory;          /* bytes of device memory                          */
+    size_t memory;           /* bytes of device memory                          */
     size_t shared_per_block; /* most dynamic shared memory a block can ask for */
     size_t l2;
     int driver, runtime; /* CUDA versions, 13000 = 13.0 */
@@ -35,7 +35,8 @@ typedef struct {
     int (*device_free)(void *p);               /* NULL allowed */
     int (*host_alloc)(void **out, size_t n);   /* page-locked */
     int (*host_free)(void *p);                 /* NULL allowed */
-    int (*copy)(void *dst, const void *src, size_t n, void *stream); /* either way; asynchronous for page-locked memory */
+    int (*copy)(void *dst, const void *src, size_t n,
+                void *stream); /* either way; asynchronous for page-locked memory */
     int (*fill)(void *dst, int byte, size_t n, void *stream);
     int (*stream_create)(void **out);
     int (*stream_destroy)(void *stream);
@@ -53,6 +54,7 @@ typedef struct {
     const struct bd_dnn_api *dnn;      /* NULL: open the library (cuda/library.h) */
     const struct bd_blas_api *blas;
     struct {
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a member's name */
 #define BD_KERNEL(name) int (*name)(const bd_k_##name *a, void *stream);
 #include "cuda/kernels.def"
 #undef BD_KERNEL
