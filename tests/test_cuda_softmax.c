@@ -69,7 +69,7 @@ static void forward_is_near_float64(void **state) {
         for (int t = 0; t < TYPES; t++) {
             size_t cols = (size_t)shapes[i].cols, n = shapes[i].rows * cols;
             assert_true(n <= MAX);
-            ref_fill(p, n, (uint64_t)(i + 1));
+            ref_fill(p, n, 1 + (uint64_t)i);
             for (size_t j = 0; j < n; j++) p[j] *= 6;
             run_softmax(types[t], shapes[i].rows, shapes[i].cols, scale);
             double exponent = 2 * scale * ref_max_abs(p, n);
@@ -94,8 +94,8 @@ static void backward_is_near_float64(void **state) {
         for (int t = 0; t < TYPES; t++) {
             int cols = shapes[i].cols;
             size_t n = shapes[i].rows * (size_t)cols;
-            ref_fill(want, n, (uint64_t)(i + 51));
-            ref_fill(dp, n, (uint64_t)(i + 71));
+            ref_fill(want, n, 51 + (uint64_t)i);
+            ref_fill(dp, n, 71 + (uint64_t)i);
             for (size_t r = 0; r < n; r += (size_t)cols) right_softmax(p + r, want + r, cols, 2);
             static double before[MAX];
             for (size_t j = 0; j < n; j++) {
