@@ -194,8 +194,10 @@ struct engine {
     emu_call *call;
     int threads;
     bool failed;
-    jmp_buf leave; // of a plain launch
-    int current;   // fiber, -1: none
+    jmp_buf leave;                 // of a plain launch
+    int current;                   // fiber, -1: none
+    int waiting[4];                // fibers by thread_state, READY not counted
+    int lanes[MAX_THREADS / WARP]; // AT_EXCHANGE, of each warp
     fiber *fibers;
     unsigned char *stacks;
 #ifdef EMU_FAST_SWITCH
@@ -266,7 +268,8 @@ asm(".text\n"
     "    popq %r12\n"
     "    popq %rbx\n"
     "    popq %rbp\n"
-    "    ret\n"
+    "    popq %rcx\n" // a jump, not ret: the processor would guess the caller's return address
+    "    jmp *%rcx\n"
     ".size emu_switch,.-emu_switch\n");
 #endif
 
@@ -294,6 +297,7 @@ static void fiber_main() {
 #endif
     e->call->thread(e->call);
     e->fibers[e->current].state = DONE;
+    e->waiting[DONE]++;
     to_scheduler();
     abort(); // a fiber that is done gets no more turns
 }
@@ -312,7 +316,8 @@ static void fiber_start(engine *e, int i) {
     memcpy(stack, &canary, sizeof canary);
 #ifdef EMU_FAST_SWITCH
     // Six registers, the address that `ret` goes to, and a return address of 0 for whoever unwinds.
-    void **top = reinterpret_cast<void **>(stack + STACK) - 8;
+    // Stacks begin at different cache lines, or all of them would compete for the same few.
+    void **top = reinterpret_cast<void **>(stack + STACK - i % 32 * 128) - 8;
     memset(top, 0, 8 * sizeof *top);
     top[6] = reinterpret_cast<void *>(fiber_main);
     f->sp = top;
@@ -342,7 +347,7 @@ static void fiber_turn(engine *e, int i) {
     __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #endif
     e->current = -1;
-    if (memcmp(stack_of(e, i), &canary, sizeof canary)) {
+    if (f->state == DONE && memcmp(stack_of(e, i), &canary, sizeof canary)) {
         fprintf(stderr, "kernel %s: the stack of an emulated thread overflowed\n", last_kernel);
         abort(); // memory of the process is damaged
     }
@@ -373,6 +378,7 @@ void emu_barrier(int line) {
     fiber *f = &e->fibers[e->current];
     f->state = AT_BARRIER;
     f->line = line;
+    e->waiting[AT_BARRIER]++;
     to_scheduler();
 }
 
@@ -389,6 +395,7 @@ uint64_t emu_exchange(unsigned mask, uint64_t bits, unsigned source, int line) {
     f->mask = mask;
     f->source = source;
     f->bits = bits;
+    e->lanes[e->current / WARP]++;
     to_scheduler();
     return f->bits;
 }
@@ -426,36 +433,39 @@ void *emu_shared_dynamic() {
 // ---- one block of waiting threads
 
 static bool release_barrier(engine *e) {
-    const fiber *first = &e->fibers[0];
-    for (int i = 0; i < e->threads; i++) {
-        if (e->fibers[i].state != AT_BARRIER || e->fibers[i].line != first->line) return false;
+    if (e->waiting[AT_BARRIER] < e->threads) return false;
+    for (int i = 1; i < e->threads; i++) {
+        if (e->fibers[i].line != e->fibers[0].line) return false;
     }
     for (int i = 0; i < e->threads; i++) e->fibers[i].state = READY;
+    e->waiting[AT_BARRIER] = 0;
+    return true;
+}
+
+static bool exchange_complete(const fiber *lane, unsigned mask) {
+    for (int j = 0; j < WARP; j++) {
+        if ((mask >> j & 1) && (lane[j].state != AT_EXCHANGE || lane[j].mask != mask)) return false;
+    }
     return true;
 }
 
 // Opens every complete exchange of a warp; a warp may hold several, of lanes that went different ways.
-static bool release_warp(fiber *lane) {
-    bool any = false;
-    for (int i = 0; i < WARP; i++) {
-        if (lane[i].state != AT_EXCHANGE) continue;
+static bool release_warp(engine *e, int warp) {
+    fiber *lane = &e->fibers[warp * WARP];
+    int before = e->lanes[warp];
+    for (int i = 0; i < WARP && e->lanes[warp]; i++) {
+        if (lane[i].state != AT_EXCHANGE || !exchange_complete(lane, lane[i].mask)) continue;
         unsigned mask = lane[i].mask;
-        bool complete = true;
-        for (int j = 0; j < WARP; j++) {
-            if (mask >> j & 1)
-                complete = complete && lane[j].state == AT_EXCHANGE && lane[j].mask == mask;
-        }
-        if (!complete) continue;
         uint64_t in[WARP];
         for (int j = 0; j < WARP; j++) in[j] = lane[j].bits;
         for (int j = 0; j < WARP; j++) {
             if (!(mask >> j & 1)) continue;
             lane[j].bits = in[lane[j].source];
             lane[j].state = READY;
+            e->lanes[warp]--;
         }
-        any = true;
     }
-    return any;
+    return e->lanes[warp] < before;
 }
 
 static void report_stuck(engine *e) {
@@ -516,14 +526,14 @@ static void check_shared(engine *e) {
 static void run_block(engine *e) {
     for (int i = 0; i < e->shared_count; i++) memset(e->shared[i].p, 0xff, e->shared[i].n);
     for (int i = 0; i < e->threads; i++) fiber_start(e, i);
+    memset(e->waiting, 0, sizeof e->waiting);
+    memset(e->lanes, 0, sizeof e->lanes);
     while (!e->failed) {
         one_round(e);
         if (e->failed) break;
-        int done = 0;
-        for (int i = 0; i < e->threads; i++) done += e->fibers[i].state == DONE;
-        if (done == e->threads) break;
+        if (e->waiting[DONE] == e->threads) break;
         bool any = release_barrier(e);
-        for (int i = 0; i < e->threads; i += WARP) any = release_warp(&e->fibers[i]) || any;
+        for (int i = 0; i < e->threads / WARP; i++) any = release_warp(e, i) || any;
         if (!any) report_stuck(e);
     }
     check_shared(e);
