@@ -33,7 +33,7 @@ plant() {
 built() {
     local tree=$dir/$1
     shift
-    make -C "$tree" -j2 NO_INSTALL=1 BUILD="$build" "${@/#/$build/}" >"$dir/make.log" 2>&1 && return 0
+    make -C "$tree" -j2 NO_INSTALL=1 CUDA=0 BUILD="$build" "${@/#/$build/}" >"$dir/make.log" 2>&1 && return 0
     tail -n 20 "$dir/make.log" | sed 's/^/# /'
     return 1
 }
