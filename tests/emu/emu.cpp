@@ -313,6 +313,10 @@ static void fiber_start(engine *e, int i) {
     unsigned t = static_cast<unsigned>(i);
     f->state = READY;
     f->place = {t % dim.x, t / dim.x % dim.y, t / dim.x / dim.y};
+#ifdef EMU_ASAN
+    // The thread that had this stack in the block before never returned from its last frames.
+    __asan_unpoison_memory_region(stack, STACK);
+#endif
     memcpy(stack, &canary, sizeof canary);
 #ifdef EMU_FAST_SWITCH
     // Six registers, the address that `ret` goes to, and a return address of 0 for whoever unwinds.
