@@ -124,6 +124,10 @@ a_gpu_that_cannot_be_used_is_told() {
 # Programs for a device, linked without the emulator, start and tell what is missing.
 tests_link_for_a_device() {
     local p n=0
+    if ! nm "$build/baddiff" 2>/dev/null | grep -q 'cudaLaunchKernel\|__cudaRegister'; then
+        echo "# skip: this build has no CUDA kernels (no nvcc)"
+        return 77
+    fi
     for p in "$build"/gpu/test_cuda_sum "$build"/gpu/test_cuda_engine; do
         "$p" >"$dir/out" 2>&1 || { sed 's/^/# /' "$dir/out"; return 1; }
         n=$((n + 1))

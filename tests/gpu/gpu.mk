@@ -18,6 +18,6 @@ $(GPU_TESTS): $(BUILD)/gpu/%: $(BUILD)/tests/%.o $(BUILD)/tests/gpu/emu_absent.o
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter-out %.a,$^) $(filter %.a,$^) -lcmocka $(ALL_LDLIBS)
 
-# That they link is checked wherever the tests are built.
-tests: $(GPU_TESTS)
+# That they link is checked wherever the tests are built and nvcc is found.
+tests: $(if $(KERNEL_OBJ),$(GPU_TESTS))
 -include $(BUILD)/tests/gpu/emu_absent.d
