@@ -21,7 +21,8 @@ static void line(const char *mark, const char *what, const char *text) {
 
 static int check_backend(void) {
     char text[2048];
-    if (bd_backend_cpu.fingerprint(&bd_backend_cpu, text, sizeof text)) return line("MISSING", "cpu", bd_error()), 1;
+    if (bd_backend_cpu.fingerprint(&bd_backend_cpu, text, sizeof text))
+        return line("MISSING", "cpu", bd_error()), 1;
     line("ok", "cpu", text);
     return 0;
 }
