@@ -22,26 +22,30 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
-#define BD_SHARED(type, name, count) \
+#define BD_SHARED(type, name, count)       \
     __shared__ type name##_storage[count]; \
     type *name = name##_storage
-#define BD_SHARED_DYNAMIC(type, name) \
+#define BD_SHARED_DYNAMIC(type, name)                                  \
     extern __shared__ __align__(16) unsigned char bd_dynamic_shared[]; \
     type *name = reinterpret_cast<type *>(bd_dynamic_shared)
 
-#define BD_LAUNCH_BYTES(kernel, grid, block, bytes, stream, ...) \
+#define BD_LAUNCH_BYTES(kernel, grid, block, bytes, stream, ...)                           \
     (kernel<<<(grid), (block), (bytes), static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__), \
      static_cast<int>(cudaGetLastError()))
-#define BD_LAUNCH(kernel, grid, block, stream, ...) BD_LAUNCH_BYTES(kernel, grid, block, 0, stream, __VA_ARGS__)
+#define BD_LAUNCH(kernel, grid, block, stream, ...) \
+    BD_LAUNCH_BYTES(kernel, grid, block, 0, stream, __VA_ARGS__)
 #define BD_LAUNCH_SYNC BD_LAUNCH
 // NOTE: the attribute is set at each launch; it is a table look-up in the runtime, and is not recorded in a graph.
 #define BD_LAUNCH_SHARED(kernel, grid, block, bytes, stream, ...) \
-    (bd_allow_shared(kernel, bytes) ? bd_allow_shared(kernel, bytes) \
-                                    : BD_LAUNCH_BYTES(kernel, grid, block, bytes, stream, __VA_ARGS__))
+    (bd_allow_shared(kernel, bytes)                               \
+         ? bd_allow_shared(kernel, bytes)                         \
+         : BD_LAUNCH_BYTES(kernel, grid, block, bytes, stream, __VA_ARGS__))
 template <class F> static inline int bd_allow_shared(F *kernel, size_t bytes) {
     if (bytes <= 48 * 1024) return 0;
-    cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
-    if (e != cudaSuccess) (void)cudaGetLastError(); // returned here; the next launch must not report it again
+    cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                         static_cast<int>(bytes));
+    if (e != cudaSuccess)
+        (void)cudaGetLastError(); // returned here; the next launch must not report it again
     return static_cast<int>(e);
 }
 
@@ -69,11 +73,18 @@ static inline unsigned bd_blocks(size_t n, unsigned block) {
 // call(T) for the C++ type of a bd_type; T is a null pointer of that type. Expression statement helper:
 //   int st = BD_K_INVALID;
 //   BD_WITH_TYPE(a->type, T, st = BD_LAUNCH((add_kernel<T>), ...));
-#define BD_WITH_TYPE(type, T, ...)                                   \
-    do {                                                             \
-        if ((type) == BD_TYPE_F32) { typedef float T; __VA_ARGS__; }      \
-        else if ((type) == BD_TYPE_BF16) { typedef bd_bf16 T; __VA_ARGS__; } \
-        else if ((type) == BD_TYPE_F16) { typedef bd_half T; __VA_ARGS__; }  \
+#define BD_WITH_TYPE(type, T, ...)           \
+    do {                                     \
+        if ((type) == BD_TYPE_F32) {         \
+            typedef float T;                 \
+            __VA_ARGS__;                     \
+        } else if ((type) == BD_TYPE_BF16) { \
+            typedef bd_bf16 T;               \
+            __VA_ARGS__;                     \
+        } else if ((type) == BD_TYPE_F16) {  \
+            typedef bd_half T;               \
+            __VA_ARGS__;                     \
+        }                                    \
     } while (0)
 
 #endif

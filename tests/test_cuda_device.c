@@ -51,7 +51,8 @@ static void a_device_beyond_the_last_is_named(void **state) {
 }
 
 int main(void) {
-    if (setenv("BADDIFF_PLANS", "build/tmp/test_cuda_device/plans", 1)) return 1; /* not the user's */
+    if (setenv("BADDIFF_PLANS", "build/tmp/test_cuda_device/plans", 1))
+        return 1; /* not the user's */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(auto_is_the_device),
         cmocka_unit_test(stages_get_what_their_cell_asked_for),

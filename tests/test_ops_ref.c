@@ -415,7 +415,7 @@ static void every_op_is_covered(void **state) {
                                      BD_OP_avg_pool_bwd,    BD_OP_mean_hw_bwd,
                                      BD_OP_mse_bwd,         BD_OP_cross_entropy_bwd};
     static const bd_op closed_form[] = {BD_OP_time_embedding, BD_OP_batch_build, BD_OP_sampler_step,
-                                        BD_OP_grad_norm, BD_OP_adam, BD_OP_cast};
+                                        BD_OP_grad_norm,      BD_OP_adam,        BD_OP_cast};
     bool seen[BD_OP_COUNT] = {false};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) seen[cases[i].op] = true;
     for (size_t i = 0; i < sizeof backward / sizeof *backward; i++) seen[backward[i]] = true;

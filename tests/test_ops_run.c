@@ -268,11 +268,13 @@ static void a_failing_callback_stops_the_run(void **state) {
     (void)state;
     net x = make_net();
     ref_drive *d = drive(&x, 2, TILES), *fresh = drive(&x, 2, TILES);
-    assert_int_equal(cpu->run(d->engine, &(bd_run){TILES, 1, fails_at_tile_2, NULL, NULL, 0}, false),
-                     BD_E_FORMAT);
+    assert_int_equal(
+        cpu->run(d->engine, &(bd_run){TILES, 1, fails_at_tile_2, NULL, NULL, 0}, false),
+        BD_E_FORMAT);
     assert_non_null(strstr(bd_error(), "tile two is bad"));
-    assert_int_equal(cpu->run(d->engine, &(bd_run){TILES, 1, NULL, fails_at_tile_2, NULL, 0}, false),
-                     BD_E_FORMAT);
+    assert_int_equal(
+        cpu->run(d->engine, &(bd_run){TILES, 1, NULL, fails_at_tile_2, NULL, 0}, false),
+        BD_E_FORMAT);
     ok(ref_drive_run(d, TILES, 1, false)); /* and the engine is as good as new */
     ok(ref_drive_run(fresh, TILES, 1, false));
     same_gradients("after a failure", d, fresh);
@@ -572,7 +574,8 @@ static void the_fingerprint_names_what_bits_depend_on(void **state) {
     assert_string_equal(a, b);
     assert_true(strlen(a) > 0 && !strchr(a, '\n'));
     assert_non_null(strstr(a, "dnnl"));
-    if (cpu->fingerprint(cpu, tiny, sizeof tiny) == BD_OK) fail_msg("a fingerprint was cut to %s", tiny);
+    if (cpu->fingerprint(cpu, tiny, sizeof tiny) == BD_OK)
+        fail_msg("a fingerprint was cut to %s", tiny);
 }
 
 int main(void) {

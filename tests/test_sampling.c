@@ -104,7 +104,8 @@ static void network_create(network *n, const fixture *f) {
     n->t = bd_graph_input(n->g, "timestep", BD_TYPE_F32, 1, 1, 1, 1);
     n->e = bd_unet_build(n->g, &tiny_unet, n->x, n->t);
     bd_graph_keep(n->g, n->e);
-    assert_int_equal(bd_backend_cpu.engine_create(&n->engine, &bd_backend_cpu, n->g, f->pool), BD_OK);
+    assert_int_equal(bd_backend_cpu.engine_create(&n->engine, &bd_backend_cpu, n->g, f->pool),
+                     BD_OK);
     assert_int_equal(bd_params_upload(&f->params, &bd_backend_cpu, n->engine, n->g, BD_SLOT_PARAM),
                      BD_OK);
 }
