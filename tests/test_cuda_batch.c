@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/mathfn.h"
 #include "base/pixel.h"
 #include "base/rng.h"
 #include "base/status.h"
@@ -123,8 +124,7 @@ static float cpu_x[MAX], cpu_y[MAX], scratch[MAX];
 
 static void same_bits(const char *what, const double *got, const float *want, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        float f = (float)got[i];
-        if (memcmp(&f, &want[i], sizeof f))
+        if (bd_float_to_bits((float)got[i]) != bd_float_to_bits(want[i]))
             fail_msg("%s: element %zu of %zu is %a, not %a", what, i, n, got[i], (double)want[i]);
     }
 }

@@ -369,7 +369,7 @@ static void samples_do_not_depend_on_their_neighbours(void **state) {
     draw(a, f, &f->cuda, 4, &plan, 0);
     draw(b, f, &f->cuda, 4, &plan, 4);
     assert_memory_equal(a + (size_t)4 * PIXELS, b, 2 * PIXELS * sizeof *a);
-    assert_true(memcmp(a, b, 2 * PIXELS * sizeof *a) != 0);
+    assert_true(a[0] != b[0] || a[1] != b[1]);
     bd_sampler_plan_clear(&plan);
 }
 

@@ -281,7 +281,7 @@ static void time_embedding_is_sines_and_cosines(void **state) {
         int c = channels[i / 12], half = c / 2, shift = i & 1 && half > 1, flip = i >> 1 & 1;
         bd_type type = types[i / 4 % 3];
         cuda_begin();
-        void *y = cuda_out(type, (size_t)(8 * c));
+        void *y = cuda_out(type, 8 * (size_t)c);
         CUDA_RUN(time_embedding, .y = y, .timestep = cuda_in(BD_TYPE_F32, t, 8), .type = type,
                  .n = 8, .c = c, .freq_shift = shift, .flip_sin_to_cos = flip);
         cuda_get(got, y);
