@@ -9,27 +9,10 @@
 #include <cmocka.h>
 
 static bool shape_of(bd_dnn_conv *out, const bd_graph *g, const bd_node *n) {
-    if (n->op != BD_OP_conv2d && n->op != BD_OP_conv2d_bwd_data && n->op != BD_OP_conv2d_bwd_weight)
-        return false;
-    if (n->op == BD_OP_conv2d_bwd_weight && n->out[0] < 0) return false;
-    bool forward = n->op == BD_OP_conv2d, data = n->op == BD_OP_conv2d_bwd_data;
-    const bd_tensor *x = bd_graph_tensor(g, data ? n->out[0] : n->in[0]);
-    const bd_tensor *y = bd_graph_tensor(g, forward ? n->out[0] : data ? n->in[0] : n->in[1]);
-    *out = (bd_dnn_conv){.dir = forward ? BD_DNN_FWD
-                                : data  ? BD_DNN_BWD_DATA
-                                        : BD_DNN_BWD_WEIGHT,
-                         .type = BD_TYPE_F32,
-                         .n = x->dim[0],
-                         .h = x->dim[1],
-                         .w = x->dim[2],
-                         .i = x->dim[3],
-                         .oh = y->dim[1],
-                         .ow = y->dim[2],
-                         .o = y->dim[3],
-                         .attr = n->attr.conv};
-    const bd_conv_attr *a = &out->attr;
-    return a->kh > 1 || a->kw > 1 || a->stride > 1 || a->pad_top || a->pad_left || a->pad_bottom ||
-           a->pad_right;
+    if (!bd_op_is_conv(n->op) || bd_node_conv(n).w < 0) return false;
+    *out = bd_dnn_conv_of(g, n);
+    out->type = BD_TYPE_F32;
+    return !bd_dnn_is_product(&out->attr);
 }
 
 static bool same(const bd_dnn_conv *a, const bd_dnn_conv *b) {

@@ -2,13 +2,6 @@
  * a fused sum follow in one kernel over the result; the gradient of a bias is a sum over all pixels. */
 #include "cuda/internal.h"
 
-/* Convolution as a product of [pixels, I] and [O, I]. */
-static bool is_product(const bd_node *n) {
-    const bd_conv_attr *a = &n->attr.conv;
-    return a->kh == 1 && a->kw == 1 && a->stride == 1 && !a->pad_top && !a->pad_left &&
-           !a->pad_bottom && !a->pad_right;
-}
-
 static int pixels(const bd_tensor *t) { return t->dim[0] * cuda_hw(t); }
 
 /* Filter gradients are 16-bit where images are, and become float32 on the way into the sum. */
@@ -16,6 +9,7 @@ static bool via_half(const bd_engine *e, const bd_node *n) {
     return n->op == BD_OP_conv2d_bwd_weight && n->out[0] >= 0 && e->half != BD_TYPE_F32;
 }
 
+/* Convolution as a product of [pixels, I] and [O, I]. */
 static bd_status prepare_product(bd_engine *e, const bd_node *n, cuda_node *k) {
     bd_conv_tensors t = bd_node_conv(n);
     const bd_tensor *x = bd_graph_tensor(e->g, t.x), *y = bd_graph_tensor(e->g, t.y);
@@ -45,21 +39,9 @@ static bd_status prepare_product(bd_engine *e, const bd_node *n, cuda_node *k) {
 }
 
 static bd_status prepare_dnn(bd_engine *e, const bd_node *n, cuda_node *k, size_t *workspace) {
-    bd_conv_tensors t = bd_node_conv(n);
-    const bd_tensor *x = bd_graph_tensor(e->g, t.x), *y = bd_graph_tensor(e->g, t.y);
-    bd_dnn_conv s = {.dir = n->op == BD_OP_conv2d            ? BD_DNN_FWD
-                            : n->op == BD_OP_conv2d_bwd_data ? BD_DNN_BWD_DATA
-                                                             : BD_DNN_BWD_WEIGHT,
-                     .type = e->half,
-                     .tf32 = e->precision == BD_PRECISION_TF32,
-                     .n = x->dim[0],
-                     .h = x->dim[1],
-                     .w = x->dim[2],
-                     .i = x->dim[3],
-                     .oh = y->dim[1],
-                     .ow = y->dim[2],
-                     .o = y->dim[3],
-                     .attr = n->attr.conv};
+    bd_dnn_conv s = bd_dnn_conv_of(e->g, n);
+    s.type = e->half;
+    s.tf32 = e->precision == BD_PRECISION_TF32;
     BD_TRY(bd_dnn_plan_get(&k->plan[0], e->ctx->dnn, &s));
     *workspace = cuda_round(bd_dnn_plan_workspace(k->plan[0]));
     if (n->op != BD_OP_conv2d_bwd_weight || via_half(e, n)) return BD_OK;
@@ -79,7 +61,8 @@ bd_status cuda_prepare_conv(bd_engine *e, const bd_node *n, cuda_node *k, size_t
         const bd_tensor *w = bd_graph_tensor(e->g, t.w);
         BD_REQUIRE(n->op == BD_OP_conv2d_bwd_weight || w->kind == BD_TENSOR_PARAM, BD_E_ARG,
                    "cuda: the filters %s of a convolution are not a parameter", w->name);
-        BD_TRY(is_product(n) ? prepare_product(e, n, k) : prepare_dnn(e, n, k, workspace));
+        BD_TRY(bd_dnn_is_product(&n->attr.conv) ? prepare_product(e, n, k)
+                                                : prepare_dnn(e, n, k, workspace));
         k->scratch = *workspace;
         if (via_half(e, n)) *workspace += cuda_round(bd_tensor_count(w) * bd_type_size(e->half));
     }

@@ -178,6 +178,27 @@ void bd_dnn_destroy(bd_dnn *d) {
     free(d);
 }
 
+bd_dnn_conv bd_dnn_conv_of(const bd_graph *g, const bd_node *n) {
+    bd_conv_tensors t = bd_node_conv(n);
+    const bd_tensor *x = bd_graph_tensor(g, t.x), *y = bd_graph_tensor(g, t.y);
+    return (bd_dnn_conv){.dir = n->op == BD_OP_conv2d            ? BD_DNN_FWD
+                                : n->op == BD_OP_conv2d_bwd_data ? BD_DNN_BWD_DATA
+                                                                 : BD_DNN_BWD_WEIGHT,
+                         .n = x->dim[0],
+                         .h = x->dim[1],
+                         .w = x->dim[2],
+                         .i = x->dim[3],
+                         .oh = y->dim[1],
+                         .ow = y->dim[2],
+                         .o = y->dim[3],
+                         .attr = n->attr.conv};
+}
+
+bool bd_dnn_is_product(const bd_conv_attr *a) {
+    return a->kh == 1 && a->kw == 1 && a->stride == 1 && !a->pad_top && !a->pad_left &&
+           !a->pad_bottom && !a->pad_right;
+}
+
 int bd_dnn_version(const bd_dnn *d) { return d->version; }
 
 bd_status bd_dnn_set_stream(bd_dnn *d, void *stream) {

@@ -22,6 +22,12 @@ typedef struct {
     bd_conv_attr attr; /* padding may differ on the two sides */
 } bd_dnn_conv;
 
+/* bd_dnn_conv_of -- the shape of a convolution node in its direction; type, tf32 and accumulate are left to the caller.
+ *   tested   tests/test_cuda_ops.c */
+bd_dnn_conv bd_dnn_conv_of(const bd_graph *g, const bd_node *n);
+/* bd_dnn_is_product -- a 1x1 filter that moves by one pixel, without padding: a matrix product, cuBLASLt's work. */
+bool bd_dnn_is_product(const bd_conv_attr *a);
+
 /* What plans are made for: the library, and a device or the text of its properties. */
 typedef struct bd_dnn bd_dnn;
 

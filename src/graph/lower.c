@@ -149,16 +149,14 @@ static bool own_type(bd_op op, int out) {
 
 /* Does the op compute in 16 bits whatever it is given? */
 static bool wants_half(bd_op op) {
-    return op == BD_OP_conv2d || op == BD_OP_conv2d_bwd_data || op == BD_OP_conv2d_bwd_weight ||
-           op == BD_OP_attention || op == BD_OP_attention_bwd || op == BD_OP_batch_build ||
-           op == BD_OP_cross_entropy_bwd;
+    return bd_op_is_conv(op) || op == BD_OP_attention || op == BD_OP_attention_bwd ||
+           op == BD_OP_batch_build || op == BD_OP_cross_entropy_bwd;
 }
 
 typedef struct {
     bd_graph *g;
     bd_type half;
     int *cast[2]; /* by tensor id of the graph before: its copy in float32 and in 16 bits, or -1 */
-    int n;
 } typing;
 
 /* The type that a node computes in. */
@@ -202,14 +200,15 @@ static void type_node(typing *t, bd_node n) {
 
 /* Give activations their types, from first to last, with casts where two types meet. */
 static bd_status assign_types(bd_graph *g, bd_type half) {
-    typing t = {.g = g, .half = half, .n = g->n_tensors};
-    int n_nodes = g->n_nodes;
+    typing t = {.g = g, .half = half};
+    int n_nodes = g->n_nodes, n_tensors = g->n_tensors;
     bd_node *nodes = malloc((size_t)(n_nodes ? n_nodes : 1) * sizeof *nodes);
-    for (int i = 0; i < 2; i++) t.cast[i] = malloc((size_t)(t.n ? t.n : 1) * sizeof *t.cast[i]);
+    for (int i = 0; i < 2; i++)
+        t.cast[i] = malloc((size_t)(n_tensors ? n_tensors : 1) * sizeof *t.cast[i]);
     bd_status st = BD_OK;
     if (!nodes || !t.cast[0] || !t.cast[1])
         BD_FAIL_TO(done, st, BD_E_MEMORY, "graph %s: out of memory", g->name);
-    for (int i = 0; i < t.n; i++) t.cast[0][i] = t.cast[1][i] = -1;
+    for (int i = 0; i < n_tensors; i++) t.cast[0][i] = t.cast[1][i] = -1;
     for (int i = 0; i < n_nodes; i++) nodes[i] = g->nodes[i];
     g->n_nodes = 0;
     for (int i = 0; i < n_nodes; i++) type_node(&t, nodes[i]);

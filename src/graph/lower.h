@@ -15,9 +15,9 @@ enum {
  * convolution or attention takes and gives, and what ops without sums make of it. In float32 remain weights, gradients
  * of weights, statistics of norms, targets, probabilities, losses, inputs and states; where a 16-bit op reads one of
  * them a cast is put in front, once a tensor.
- *   source   the rounding points are those of torch.autocast (spec: training, mixed precision)
- * Tensor ids stay what they are in g, so a driver goes on using them (casts come behind them); a tensor that no operation touches any more
- * is given no storage by the planner. Kept tensors are never merged away.
+ * Tensor ids stay what they are in g, so a driver goes on using them (casts come behind them); a tensor that no
+ * operation touches any more is given no storage by the planner. Kept tensors are never merged away.
+ *   source   the rounding points of torch.autocast (Micikevicius et al. 2018, "Mixed precision training")
  *   errors   BD_E_MEMORY; the status of g
  *   memory   caller frees with bd_graph_destroy; nothing of g is borrowed
  *   tested   tests/test_graph.c (what is merged and what is not), tests/test_ops.c (values) */
