@@ -132,9 +132,8 @@ static int by_value(const void *a, const void *b) {
 
 /* t [repeat], in ascending order when it returns */
 static bd_status time_steps(double *t, bench_net *b, int tiles, int repeat) {
-    for (int i = 0; i < WARM_UP;
-         i++) /* first touch and packing; a device records its step in the second */
-        BD_TRY(one_step(b, tiles, 1));
+    /* first touch and packing; a device records its step in the second */
+    for (int i = 0; i < WARM_UP; i++) BD_TRY(one_step(b, tiles, 1));
     for (int i = 0; i < repeat; i++) {
         double start = bd_clock_seconds();
         BD_TRY(one_step(b, tiles, i + 2));

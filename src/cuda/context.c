@@ -109,15 +109,20 @@ bd_status cuda_context_get(cuda_context **out, int device) {
     return st ? st : cuda_check(p, p->device_set(device), "choosing the device");
 }
 
+void cuda_libraries(char *out, size_t size, const cuda_context *c) {
+    int dnn = bd_dnn_version(c->dnn);
+    size_t blas = bd_blas_version(c->blas);
+    snprintf(out, size, "cudnn %d.%d.%d, cublaslt %zu.%zu.%zu", dnn / 10000, dnn / 100 % 100,
+             dnn % 100, blas / 10000, blas / 100 % 100, blas % 100);
+}
+
 bd_status bd_cuda_describe(char *out, size_t size, int device) {
     cuda_context *c;
     BD_TRY(cuda_context_get(&c, device));
-    int dnn = bd_dnn_version(c->dnn);
-    size_t blas = bd_blas_version(c->blas);
-    snprintf(out, size,
-             "%s, %d.%d, %d SMs, %.1f GiB, driver CUDA %d.%d, cudnn %d.%d.%d, cublaslt %zu.%zu.%zu",
-             c->info.name, c->info.major, c->info.minor, c->info.sms,
-             (double)c->info.memory / (1 << 30), c->info.driver / 1000, c->info.driver % 1000 / 10,
-             dnn / 10000, dnn / 100 % 100, dnn % 100, blas / 10000, blas / 100 % 100, blas % 100);
+    char libraries[CUDA_LIBRARIES_TEXT];
+    cuda_libraries(libraries, sizeof libraries, c);
+    snprintf(out, size, "%s, %d.%d, %d SMs, %.1f GiB, driver CUDA %d.%d, %s", c->info.name,
+             c->info.major, c->info.minor, c->info.sms, (double)c->info.memory / (1 << 30),
+             c->info.driver / 1000, c->info.driver % 1000 / 10, libraries);
     return BD_OK;
 }

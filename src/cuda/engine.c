@@ -338,13 +338,11 @@ static bd_status const_set(bd_engine *e, int id, const void *src) {
 static bd_status fingerprint(const bd_backend *self, char *out, size_t size) {
     cuda_context *c;
     BD_TRY(cuda_context_get(&c, self->device));
-    int dnn = bd_dnn_version(c->dnn);
-    size_t blas = bd_blas_version(c->blas);
-    int n = snprintf(
-        out, size, "cuda %s, %s %d.%d %d SMs, runtime %d.%d, cudnn %d.%d.%d, cublaslt %zu.%zu.%zu",
-        bd_precision_name(self->precision), c->info.name, c->info.major, c->info.minor, c->info.sms,
-        c->info.runtime / 1000, c->info.runtime % 1000 / 10, dnn / 10000, dnn / 100 % 100,
-        dnn % 100, blas / 10000, blas / 100 % 100, blas % 100);
+    char libraries[CUDA_LIBRARIES_TEXT];
+    cuda_libraries(libraries, sizeof libraries, c);
+    int n = snprintf(out, size, "cuda %s, %s %d.%d %d SMs, runtime %d.%d, %s",
+                     bd_precision_name(self->precision), c->info.name, c->info.major, c->info.minor,
+                     c->info.sms, c->info.runtime / 1000, c->info.runtime % 1000 / 10, libraries);
     BD_REQUIRE(n >= 0 && (size_t)n < size, BD_E_ARG,
                "cuda: %zu bytes are too few for the fingerprint", size);
     return BD_OK;

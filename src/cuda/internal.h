@@ -24,8 +24,12 @@ BD_MUST_CHECK bd_status cuda_context_get(cuda_context **out, int device);
 /* cuda_check -- BD_OK, or BD_E_DEVICE with what was being done and the platform's text. */
 BD_MUST_CHECK bd_status cuda_check(const bd_cuda_platform *p, int code, const char *doing);
 
+/* cuda_libraries -- "cudnn 9.19.0, cublaslt 13.1.0". */
+enum { CUDA_LIBRARIES_TEXT = 64 };
+void cuda_libraries(char *out, size_t size, const cuda_context *c);
+
 enum {
-    CUDA_PRODUCTS = 5, /* matrix products of one node */
+    CUDA_PRODUCTS = 3, /* matrix products of one node */
     CUDA_RING = 4,     /* steps whose inputs may be under way to the device */
     CUDA_VARIANTS = 4  /* a step: gradients added or not, update or not */
 };
