@@ -94,7 +94,7 @@ static bd_status measure(network *n, const bd_backend *b, bd_pool *pool) {
 
 /* The backend of a stage; without memory (NULL) where its device is not at hand, as on a cluster's login node. */
 static const bd_backend *backend_of(networks *all, const bd_stage *s) {
-    if (!s->device[0] || !strcmp(s->device, "cpu")) return all->cpu;
+    if (bd_device_is_cpu(s->device)) return all->cpu;
     return bd_stage_backend(&all->cuda, s) ? NULL : &all->cuda;
 }
 
@@ -179,11 +179,6 @@ bd_status bd_stage_schedule(bd_schedule *out, const bd_dag *d, int stage) {
     return st;
 }
 
-/* Images of a tile, as the stage will choose it. */
-static int tile_of(const bd_stage *s, int tile, int64_t batch) {
-    return !s->device[0] || !strcmp(s->device, "cpu") ? tile : (int)batch;
-}
-
 static bd_status training_cost(bd_cost *c, const bd_dag *d, int stage, networks *all) {
     const bd_stage *s = &d->stage[stage];
     const bd_recipe *data = &d->stage[bd_stage_input(s, "data")].recipe;
@@ -195,7 +190,7 @@ static bd_status training_cost(bd_cost *c, const bd_dag *d, int stage, networks 
     if (images < 1) return BD_OK;
     BD_TRY(bd_stage_unet(&unet, d, stage));
     int micro = o.micro_batch ? o.micro_batch : o.batch;
-    o.tile = tile_of(s, o.tile, micro);
+    o.tile = bd_stage_tile(s, o.tile, micro);
     BD_TRY(bd_loop_shape_init(&shape, &o, images));
     BD_TRY(find_network(&n, all, s, &unet, o.tile, 0, true));
     int64_t micros = bd_loop_shape_micros(&shape, bd_loop_shape_steps(&shape, &o));
@@ -217,8 +212,7 @@ static bd_status sampling_cost(bd_cost *c, const bd_dag *d, int stage, networks 
     BD_TRY(bd_recipe_sampler(&spec, r));
     BD_TRY(bd_stage_schedule(&schedule, d, stage));
     bd_status st = bd_sampler_plan_create(&plan, &spec, &schedule);
-    int64_t batch = r->sample_batch < r->sample_n ? r->sample_batch : r->sample_n;
-    int tile = tile_of(&d->stage[stage], (int)r->sample_tile, batch);
+    int tile = bd_stage_sample_tile(&d->stage[stage]);
     int64_t tiles = (r->sample_n + tile - 1) / tile;
     double evals = (double)tiles * plan.n;
     int history = plan.history;
@@ -346,7 +340,7 @@ static void measured_rates(double rate[BD_KIND_COUNT], const char *runs) {
 
 /* TFLOP a second before anything was measured on this machine. */
 static double assumed_rate(const bd_stage *s, int threads) {
-    bool cpu = !s->device[0] || !strcmp(s->device, "cpu");
+    bool cpu = bd_device_is_cpu(s->device);
     return (cpu ? assumed_gflops_a_thread * threads : assumed_gflops_cuda) / 1e3;
 }
 

@@ -8,7 +8,17 @@
 #include "cpu/cpu.h"
 #include "cuda/cuda.h"
 
-static bool is_cpu(const char *device) { return !device[0] || !strcmp(device, "cpu"); }
+bool bd_device_is_cpu(const char *device) { return !device[0] || !strcmp(device, "cpu"); }
+
+int bd_stage_tile(const bd_stage *s, int64_t tile, int64_t batch) {
+    return (int)(bd_device_is_cpu(s->device) ? tile : batch);
+}
+
+int bd_stage_sample_tile(const bd_stage *s) {
+    const bd_recipe *r = &s->recipe;
+    return bd_stage_tile(s, r->sample_tile,
+                         r->sample_batch < r->sample_n ? r->sample_batch : r->sample_n);
+}
 
 /* "cuda" or "cuda:K" -> K; -1: another name */
 static int cuda_number(const char *device) {
@@ -19,7 +29,7 @@ static int cuda_number(const char *device) {
 }
 
 /* cuda:0 when it can be used, else cpu. */
-static const char *settle_auto(bd_precision p) {
+static const char *find_auto(bd_precision p) {
     bd_backend b;
     if (bd_cuda_devices() == 0) return "cpu";
     if (!bd_cuda_backend_init(&b, 0, p)) return "cuda:0";
@@ -28,10 +38,17 @@ static const char *settle_auto(bd_precision p) {
     return "cpu";
 }
 
+/* Looked for, and warned of, once a precision: a plan has a thousand cells. Plans are made by one thread. */
+static const char *settle_auto(bd_precision p) {
+    static const char *found[BD_PRECISION_FP16 + 1];
+    if (!found[p]) found[p] = find_auto(p);
+    return found[p];
+}
+
 /* The precision of auto: bf16 unless the device is there and too old for it. */
 static const char *auto_precision(const char *device) {
     bd_backend b;
-    if (is_cpu(device)) return "f32";
+    if (bd_device_is_cpu(device)) return "f32";
     bd_status st = bd_cuda_backend_init(&b, cuda_number(device), BD_PRECISION_BF16);
     return st == BD_E_ARG ? "fp16" : "bf16";
 }
@@ -45,7 +62,7 @@ bd_status bd_device_settle(bd_recipe *r) {
     if (!strcmp(device, "cuda")) device = "cuda:0";
     if (device != r->run_device) snprintf(r->run_device, sizeof r->run_device, "%s", device);
     if (any) snprintf(r->run_precision, sizeof r->run_precision, "%s", auto_precision(device));
-    BD_REQUIRE(!is_cpu(device) || p == BD_PRECISION_F32, BD_E_ARG,
+    BD_REQUIRE(!bd_device_is_cpu(device) || p == BD_PRECISION_F32, BD_E_ARG,
                "run.precision = %s is for CUDA devices, and %s", r->run_precision,
                was_auto ? "there is none here ('baddiff doctor' says why)" : "run.device is cpu");
     return BD_OK;
@@ -54,7 +71,7 @@ bd_status bd_device_settle(bd_recipe *r) {
 bd_status bd_device_open(bd_backend *out, const char *device, const char *precision) {
     bd_precision p;
     BD_TRY(bd_precision_parse(&p, precision));
-    if (is_cpu(device)) {
+    if (bd_device_is_cpu(device)) {
         BD_REQUIRE(p == BD_PRECISION_F32, BD_E_ARG,
                    "precision %s is for CUDA devices; the CPU computes in f32", precision);
         *out = bd_backend_cpu;
@@ -79,5 +96,5 @@ bd_status bd_dag_backend(bd_backend *out, const bd_dag *d, int file) {
 }
 
 void bd_device_kind(char *out, size_t size, const char *device, const char *precision) {
-    snprintf(out, size, "%s-%s", is_cpu(device) ? "cpu" : "cuda", precision);
+    snprintf(out, size, "%s-%s", bd_device_is_cpu(device) ? "cpu" : "cuda", precision);
 }

@@ -22,6 +22,14 @@ BD_MUST_CHECK bd_status bd_stage_backend(bd_backend *out, const bd_stage *s);
 /* bd_dag_backend -- that of the plan's first stage with a network, for the heads of result files. */
 BD_MUST_CHECK bd_status bd_dag_backend(bd_backend *out, const bd_dag *d, int file);
 
+/* bd_device_is_cpu -- "cpu", or "" of a stage without a network. */
+bool bd_device_is_cpu(const char *device);
+
+/* bd_stage_tile -- images of one tile where the network of a stage runs: `tile` on the CPU, else the whole batch. */
+int bd_stage_tile(const bd_stage *s, int64_t tile, int64_t batch);
+/* bd_stage_sample_tile -- that of a stage of samples: on a device as many as there are, up to sample.batch. */
+int bd_stage_sample_tile(const bd_stage *s);
+
 /* bd_device_kind -- "cuda-bf16": what of them a stage's id holds. */
 void bd_device_kind(char *out, size_t size, const char *device, const char *precision);
 

@@ -117,7 +117,7 @@ static bd_status lock_folder(bd_lock **out, const bd_runner *r, const char *dir)
 static bd_status stage_backend(const bd_backend **out, bd_backend *own, const bd_runner *r,
                                const bd_stage *s) {
     *out = r->backend;
-    if (!s->device[0] || !strcmp(s->device, "cpu")) return BD_OK;
+    if (bd_device_is_cpu(s->device)) return BD_OK;
     *out = own;
     return bd_stage_backend(own, s);
 }

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "run/cost.h"
+#include "run/device.h"
 #include "run/settings.h"
 #include "run/stages.h"
 #include "train/checkpoint.h"
@@ -31,7 +32,7 @@ static bd_status train(bd_stage_run *x, bd_params *params, const bd_classifier_c
                                      .data = data,
                                      .flip = !strcmp(x->recipe->data_flip, "on"),
                                      .loop = bd_recipe_loop(x->recipe, BD_KIND_classifier)};
-    spec.loop.tile = bd_backend_tile(x->backend, spec.loop.tile, spec.loop.batch);
+    spec.loop.tile = bd_stage_tile(x->stage, spec.loop.tile, spec.loop.batch);
     spec.loop.dir = x->dir;
     spec.loop.checkpoint_seconds = (double)x->cell->run_checkpoint_seconds;
     spec.loop.stop = x->runner->stop;

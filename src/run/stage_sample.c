@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "run/cost.h"
+#include "run/device.h"
 #include "run/settings.h"
 #include "run/stages.h"
 #include "train/sampling.h"
@@ -64,13 +65,6 @@ static bd_status make_prior(job *j, bd_stage_run *x) {
     return bd_prior_create(&j->prior, &spec);
 }
 
-/* Samples of one tile: on a device, as many as there are up to sample.batch. */
-static int tile_of(const bd_stage_run *x) {
-    const bd_recipe *r = x->recipe;
-    int64_t batch = r->sample_batch < r->sample_n ? r->sample_batch : r->sample_n;
-    return bd_backend_tile(x->backend, (int)r->sample_tile, (int)batch);
-}
-
 static bd_status prepare(job *j, bd_stage_run *x) {
     const bd_recipe *r = x->recipe;
     bd_sampler_spec spec;
@@ -82,7 +76,7 @@ static bd_status prepare(job *j, bd_stage_run *x) {
     bd_sampler_engine_spec engine = {.backend = x->backend,
                                      .pool = x->runner->pool,
                                      .unet = &j->model.unet,
-                                     .tile = tile_of(x),
+                                     .tile = bd_stage_sample_tile(x->stage),
                                      .history = j->plan.history};
     BD_TRY(bd_sampler_engine_create(&j->engine, &engine));
     BD_TRY(bd_sampler_engine_load(j->engine, &j->model.params));
@@ -131,7 +125,7 @@ static bd_status make_part(const job *j, const bd_stage_run *x, const char *path
 /* Sample i depends on the seed and i alone, so parts of any size go together. */
 static bd_status sample_all(const job *j, const bd_stage_run *x) {
     double flops = bd_sampler_engine_flops(j->engine) * j->plan.n;
-    int tile = tile_of(x), unit = TILES_A_PART * tile, count;
+    int tile = bd_stage_sample_tile(x->stage), unit = TILES_A_PART * tile, count;
     double want = flops > 0 ? part_flops / flops : unit;
     int size = want > 1e6 ? 1000000 : unit * (1 + (int)(want / unit));
     for (int first = 0; first < j->out.n; first += count) {

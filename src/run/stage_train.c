@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "data/split.h"
 #include "run/cost.h"
+#include "run/device.h"
 #include "run/settings.h"
 #include "run/stages.h"
 #include "train/checkpoint.h"
@@ -124,7 +125,7 @@ static bd_status train(bd_stage_run *x, job *j) {
                           .target = j->target,
                           .loop = bd_recipe_loop(r, x->stage->kind)};
     int micro = spec.loop.micro_batch ? spec.loop.micro_batch : spec.loop.batch;
-    spec.loop.tile = bd_backend_tile(x->backend, spec.loop.tile, micro);
+    spec.loop.tile = bd_stage_tile(x->stage, spec.loop.tile, micro);
     spec.loop.dir = x->dir;
     spec.loop.checkpoint_seconds = (double)x->cell->run_checkpoint_seconds;
     spec.loop.stop = x->runner->stop;
