@@ -14,11 +14,9 @@
 #include "base/file.h"
 #include "cpu/cpu.h"
 #include "cuda/cuda.h"
-#include "data/split.h"
 #include "emu/emu_api.h"
 #include "emu/sim_blas.h"
 #include "emu/sim_dnn.h"
-#include "io/csv.h"
 #include "nn/parity.h"
 #include "tiny.h"
 #include "train/sampling.h"
@@ -64,11 +62,7 @@ static int setup(void **state) {
     tiny_dataset(&f->data);
     assert_int_equal(bd_schedule_scaled(&f->schedule, T), BD_OK);
     bd_attack_table(f->coef, &bd_attack_baddiffusion, &f->schedule);
-    for (int i = 0; i < PIXELS; i++) {
-        f->trigger[i] = i / TINY_S > 4 && i % TINY_S > 4 ? 0 : -1; /* a grey box in a corner */
-        f->target[i] = i % 3 == 0 ? 0.5f : -0.4f;
-    }
-    for (int i = 0; i < TINY_N; i++) f->flags[i] = i % 3 ? BD_ROW_CLEAN : BD_ROW_POISONED;
+    tiny_attack(f->trigger, f->target, f->flags);
     assert_int_equal(bd_pool_create(&f->pool, 1), BD_OK);
     tiny_params(&f->params, 1);
     f->spec = (bd_train_spec){
@@ -138,22 +132,7 @@ static float *values(const fixture *f) {
     return copy;
 }
 
-/* A column of log.csv, NaN where it is empty; the caller frees it. */
-static double *column(const char *name, size_t *n) {
-    bd_csv *c;
-    assert_int_equal(bd_csv_load(&c, DIR_NAME "/log.csv"), BD_OK);
-    *n = bd_csv_rows(c);
-    double *x = malloc((*n + 1) * sizeof *x);
-    assert_non_null(x);
-    int at = bd_csv_find(c, name);
-    assert_true(at >= 0);
-    for (size_t i = 0; i < *n; i++) {
-        const char *text = bd_csv_get(c, i, (size_t)at);
-        x[i] = *text ? strtod(text, NULL) : NAN;
-    }
-    bd_csv_destroy(c);
-    return x;
-}
+static double *column(const char *name, size_t *n) { return tiny_column(DIR_NAME, name, n); }
 
 /* --- training --- */
 

@@ -15,7 +15,6 @@
 #include "base/file.h"
 #include "cpu/cpu.h"
 #include "data/split.h"
-#include "io/csv.h"
 #include "ref_backend.h"
 #include "tiny.h"
 #include "train/trainer.h"
@@ -49,11 +48,7 @@ static int setup(void **state) {
     assert_int_equal(bd_schedule_scaled(&schedule, T), BD_OK);
     bd_attack_table(f->coef, &bd_attack_baddiffusion, &schedule);
     bd_schedule_clear(&schedule);
-    for (int i = 0; i < PIXELS; i++) {
-        f->trigger[i] = i / TINY_S > 4 && i % TINY_S > 4 ? 0 : -1; /* a grey box in a corner */
-        f->target[i] = i % 3 == 0 ? 0.5f : -0.4f;
-    }
-    for (int i = 0; i < TINY_N; i++) f->flags[i] = i % 3 ? BD_ROW_CLEAN : BD_ROW_POISONED;
+    tiny_attack(f->trigger, f->target, f->flags);
     assert_int_equal(bd_pool_create(&f->pool, 1), BD_OK);
     tiny_params(&f->params, 1);
     f->spec = (bd_train_spec){
@@ -106,17 +101,7 @@ static float *values(const fixture *f) {
     return copy;
 }
 
-static double *losses(size_t *n) {
-    bd_csv *c;
-    assert_int_equal(bd_csv_load(&c, DIR_NAME "/log.csv"), BD_OK);
-    *n = bd_csv_rows(c);
-    double *loss = malloc(*n * sizeof *loss);
-    assert_non_null(loss);
-    int column = bd_csv_find(c, "loss");
-    for (size_t i = 0; i < *n; i++) loss[i] = strtod(bd_csv_get(c, i, (size_t)column), NULL);
-    bd_csv_destroy(c);
-    return loss;
-}
+static double *losses(size_t *n) { return tiny_column(DIR_NAME, "loss", n); }
 
 /* log.csv up to the last comma of each line: all but the time. */
 static char *log_text(void) {

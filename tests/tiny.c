@@ -1,5 +1,6 @@
 #include "tiny.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,8 @@
 #include <cmocka.h>
 
 #include "base/sha256.h"
+#include "data/split.h"
+#include "io/csv.h"
 
 const bd_unet_config tiny_unet = {.sample_size = TINY_S,
                                   .in_channels = 1,
@@ -55,4 +58,30 @@ void tiny_dataset(bd_dataset *out) {
             }
     }
     assert_int_equal(bd_sha256_buffer(out->sha256, out->images, bytes), BD_OK);
+}
+
+void tiny_attack(float *trigger, float *target, uint8_t *flags) {
+    for (int i = 0; i < TINY_S * TINY_S; i++) {
+        trigger[i] = i / TINY_S > 4 && i % TINY_S > 4 ? 0 : -1;
+        target[i] = i % 3 == 0 ? 0.5f : -0.4f;
+    }
+    for (int i = 0; i < TINY_N; i++) flags[i] = i % 3 ? BD_ROW_CLEAN : BD_ROW_POISONED;
+}
+
+double *tiny_column(const char *dir, const char *name, size_t *n) {
+    bd_csv *c;
+    char path[256];
+    snprintf(path, sizeof path, "%s/log.csv", dir);
+    assert_int_equal(bd_csv_load(&c, path), BD_OK);
+    *n = bd_csv_rows(c);
+    double *x = malloc((*n + 1) * sizeof *x);
+    assert_non_null(x);
+    int at = bd_csv_find(c, name);
+    assert_true(at >= 0);
+    for (size_t i = 0; i < *n; i++) {
+        const char *text = bd_csv_get(c, i, (size_t)at);
+        x[i] = *text ? strtod(text, NULL) : NAN;
+    }
+    bd_csv_destroy(c);
+    return x;
 }

@@ -17,4 +17,11 @@ void tiny_params(bd_params *out, uint64_t seed);
  * that depends on the image. Caller frees with bd_dataset_clear. */
 void tiny_dataset(bd_dataset *out);
 
+/* tiny_attack -- a grey box in a corner as trigger, a pattern as target, and every third image poisoned.
+ * trigger, target [TINY_S * TINY_S], flags [TINY_N] */
+void tiny_attack(float *trigger, float *target, uint8_t *flags);
+
+/* tiny_column -- a column of DIR/log.csv, NaN where it is empty; *n rows. The caller frees it. */
+double *tiny_column(const char *dir, const char *name, size_t *n);
+
 #endif
