@@ -31,11 +31,12 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Isrc -I$(BUILD)/gen $(CPPFLAGS) $(CFLAGS) -
     -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
     $(filter-out -Wl$(comma)%,$(HARDEN)) $(FORTIFY) $(SAN_FLAGS)
 ALL_LDFLAGS = -pie $(filter -Wl$(comma)%,$(HARDEN)) $(LDFLAGS) $(SAN_FLAGS)
-ALL_LDLIBS  = $(LDLIBS) -ldnnl -lcsv -lpng -ljpeg -lzip -lz -ljansson -linih -lcrypto -lopenblas -lgomp $(CUDA_LDLIBS) -lm -lpthread -ldl
+ALL_LDLIBS  = $(LDLIBS) -lcsv -lpng -ljpeg -lzip -lz -ljansson -linih -lcrypto -lopenblas -lgomp $(CUDA_LDLIBS) -lm -lpthread -ldl
 COMPILE     = $(CC) $(ALL_CFLAGS) -ffile-prefix-map=$(CURDIR)=. $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP
 
-# The kernels of src/cpu/vec_kernels.c are compiled once an instruction set and chosen at run time.
-VEC_ISA    := $(if $(wildcard src/cpu/vec_kernels.c),$(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),avx2 avx512,base))
+# The kernels of src/cpu/*_kernels.c are compiled once an instruction set and chosen at run time.
+VEC_SRC    := $(sort $(wildcard src/cpu/*_kernels.c))
+VEC_ISA    := $(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),avx2 avx512,base)
 VEC_avx2   := -mavx2 -mfma
 VEC_avx512 := -mavx2 -mfma -mavx512f -mavx512vl -mavx512dq -mavx512bw -mprefer-vector-width=512
 VEC_base   :=
@@ -43,8 +44,8 @@ VEC_UNHARD  = $(if $(filter -ftrivial%,$(HARDEN)),-ftrivial-auto-var-init=uninit
 
 include kernels/kernels.mk
 
-LIB_SRC   := $(sort $(filter-out src/cli/% src/cpu/vec_kernels.c $(if $(KERNEL_OBJ),src/cuda/none.c),$(wildcard src/*/*.c)))
-LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/%.o) $(VEC_ISA:%=$(BUILD)/src/cpu/vec_kernels_%.o) $(KERNEL_OBJ)
+LIB_SRC   := $(sort $(filter-out src/cli/% $(VEC_SRC) $(if $(KERNEL_OBJ),src/cuda/none.c),$(wildcard src/*/*.c)))
+LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/%.o) $(foreach isa,$(VEC_ISA),$(VEC_SRC:%.c=$(BUILD)/%_$(isa).o)) $(KERNEL_OBJ)
 CLI_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard src/cli/*.c)))
 HELP_OBJ  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/ref/*.c) $(filter-out tests/test_%,$(wildcard tests/*.c))))
 TESTS     := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/test_*.c))) $(sort $(wildcard tests/test_*.sh))
@@ -127,10 +128,13 @@ $(BUILD)/%.o: %.c
 	@echo "  CC    $<"
 	$(Q)$(COMPILE) -c -o $@ $<
 
-$(BUILD)/src/cpu/vec_kernels_%.o: src/cpu/vec_kernels.c
-	@mkdir -p $(@D)
-	@echo "  CC    $< ($*)"
-	$(Q)$(COMPILE) -O3 $(VEC_$*) $(VEC_UNHARD) -DBD_ISA=$* -c -o $@ $<
+define vec_rule
+$(BUILD)/src/cpu/%_kernels_$(1).o: src/cpu/%_kernels.c
+	@mkdir -p $$(@D)
+	@echo "  CC    $$< ($(1))"
+	$$(Q)$$(COMPILE) -O3 $$(VEC_$(1)) $$(VEC_UNHARD) -DBD_ISA=$(1) -c -o $$@ $$<
+endef
+$(foreach isa,$(VEC_ISA),$(eval $(call vec_rule,$(isa))))
 
 $(BUILD)/libbaddiff.a: $(LIB_OBJ)
 	$(Q)rm -f $@ && ar rcsD $@ $^
@@ -140,6 +144,14 @@ $(BUILD)/baddiff: $(CLI_OBJ) $(BUILD)/libbaddiff.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
 
 $(BUILD)/tests/%.o: private ALL_CFLAGS += -Itests
+# Variants of the convolution kernels with registers of 4 and 16 lanes, made of plain C: tests/test_conv.c holds them to
+# the bits of the machine's own.
+PLAIN_OBJ := $(BUILD)/tests/conv_kernels_plain4.o $(BUILD)/tests/conv_kernels_plain16.o
+$(PLAIN_OBJ): $(BUILD)/tests/conv_kernels_plain%.o: src/cpu/conv_kernels.c $(BUILD)/gen/flags.stamp
+	@mkdir -p $(@D)
+	@echo "  CC    $< (plain$*)"
+	$(Q)$(COMPILE) $(if $(VEC_avx2),$(if $(filter avx2,$(VEC_ISA)),-mfma)) -Wno-psabi -DBD_REG_WIDTH=$* -DBD_ISA=plain$* -c -o $@ $<
+$(BUILD)/tests/test_conv: $(PLAIN_OBJ)
 # Tests of the CUDA backend run on the emulator, whose platform goes before the library's own.
 $(filter $(BUILD)/tests/test_cuda_%,$(TEST_PROG)): $(EMU_OBJ)
 $(TEST_PROG): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELP_OBJ) $(BUILD)/libbaddiff.a

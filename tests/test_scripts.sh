@@ -56,7 +56,7 @@ no_install_calls_no_package_manager() {
     for args in "" --check; do
         # shellcheck disable=SC2086  # no argument at all the first time
         ! NO_INSTALL=1 CC="cc -nostdinc -I$dir" PATH="$PWD/$dir/bin:$PATH" scripts/deps $args >"$dir/out" 2>&1 || return 1
-        grep -q 'sudo apt-get install -y --no-install-recommends libdnnl-dev' "$dir/out" || return 1
+        grep -q 'sudo apt-get install -y --no-install-recommends libcsv-dev' "$dir/out" || return 1
     done
     ! NO_INSTALL=1 CC=false scripts/deps >"$dir/out" 2>&1 && grep -q 'does not preprocess' "$dir/out" || return 1
     [ ! -e "$dir/called" ]

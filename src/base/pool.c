@@ -51,7 +51,7 @@ static void cpu_relax(void) {
 #endif
 }
 
-/* Libraries that use OpenMP (oneDNN does) must stay on the thread that calls them: a result split over threads
+/* Libraries that use OpenMP (OpenBLAS may) must stay on the thread that calls them: a result split over threads
  * would depend on their number. Looked up at run time, so that nothing here needs OpenMP. */
 static void openmp_single_thread(void) {
     static _Thread_local bool called;
@@ -160,7 +160,7 @@ static int start_workers(bd_pool *p, int *error) {
 }
 
 bd_status bd_pool_create(bd_pool **out, int workers) {
-    openmp_single_thread(); /* oneDNN asks for the number of threads when a primitive is created, too */
+    openmp_single_thread();
     *out = NULL;
     BD_REQUIRE(workers >= 1 && workers <= 4096, BD_E_ARG,
                "thread pool: %d threads asked for, allowed 1..4096", workers);

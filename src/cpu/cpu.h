@@ -1,4 +1,4 @@
-/* CPU backend: oneDNN for convolutions, own vector kernels for the rest. */
+/* CPU backend: own vector kernels, convolutions included. */
 #ifndef BD_CPU_CPU_H
 #define BD_CPU_CPU_H
 

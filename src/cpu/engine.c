@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -23,43 +22,46 @@ static float *floats(void *block, size_t offset) {
 static bd_conv_shape conv_shape(const bd_graph *g, const bd_node *n) {
     bd_conv_tensors t = bd_node_conv(n);
     const bd_tensor *x = bd_graph_tensor(g, t.x), *y = bd_graph_tensor(g, t.y);
-    return (bd_conv_shape){x->dim[0], x->dim[1], x->dim[2],    x->dim[3], y->dim[1],
-                           y->dim[2], y->dim[3], n->attr.conv, t.b >= 0};
+    return (bd_conv_shape){x->dim[0], x->dim[1], x->dim[2], x->dim[3],
+                           y->dim[1], y->dim[2], y->dim[3], n->attr.conv};
 }
 
 /* Weights stay packed between uses; a weight gradient that is summed over tiles stays packed too. Any other
- * conversion happens in the op's workspace: packed copy first, library scratch behind it. */
+ * conversion happens in the op's workspace: packed copy first, scratch behind it. */
 static bool packs_in_workspace(const bd_engine *e, const bd_node *n) {
     if (n->op == BD_OP_conv2d_bwd_weight)
         return n->out[0] < 0 || bd_graph_tensor(e->g, n->out[0])->kind != BD_TENSOR_GRAD;
     return bd_graph_tensor(e->g, n->in[1])->kind != BD_TENSOR_PARAM;
 }
 
-static bd_status make_convs(bd_engine *e, size_t *workspace) {
+static void make_conv(bd_engine *e, int i, size_t *workspace) {
+    const bd_node *n = bd_graph_node(e->g, i);
+    bd_conv_shape s = conv_shape(e->g, n);
+    bd_conv_dir dir = n->op == BD_OP_conv2d            ? BD_CONV_FWD
+                      : n->op == BD_OP_conv2d_bwd_data ? BD_CONV_BWD_DATA
+                                                       : BD_CONV_BWD_WEIGHT;
+    bd_conv_init(&e->conv[i], dir, &s);
+    size_t packed = round_up(bd_conv_packed_bytes(&e->conv[i]));
+    *workspace = round_up(bd_conv_scratch_bytes(&e->conv[i]));
+    if (packs_in_workspace(e, n))
+        *workspace += packed;
+    else if (n->op == BD_OP_conv2d_bwd_weight) {
+        e->packed_by[n->out[0]] = i;
+        e->bytes[n->out[0]] = packed;
+    } else {
+        e->packed_at[i] = e->packed_bytes;
+        e->packed_bytes += packed;
+    }
+}
+
+static void make_workspaces(bd_engine *e, size_t *workspace) {
     for (int i = 0; i < bd_graph_node_count(e->g); i++) {
         const bd_node *n = bd_graph_node(e->g, i);
-        if (!bd_op_is_conv(n->op)) {
+        if (bd_op_is_conv(n->op))
+            make_conv(e, i, &workspace[i]);
+        else
             workspace[i] = cpu_ops[n->op].workspace ? cpu_ops[n->op].workspace(e->g, n) : 0;
-            continue;
-        }
-        bd_conv_shape s = conv_shape(e->g, n);
-        bd_conv_dir dir = n->op == BD_OP_conv2d            ? BD_CONV_FWD
-                          : n->op == BD_OP_conv2d_bwd_data ? BD_CONV_BWD_DATA
-                                                           : BD_CONV_BWD_WEIGHT;
-        BD_TRY(bd_conv_create(&e->conv[i], dir, &s));
-        size_t packed = round_up(bd_conv_packed_bytes(e->conv[i]));
-        workspace[i] = round_up(bd_conv_scratch_bytes(e->conv[i]));
-        if (packs_in_workspace(e, n))
-            workspace[i] += packed;
-        else if (n->op == BD_OP_conv2d_bwd_weight) {
-            e->packed_by[n->out[0]] = i;
-            e->bytes[n->out[0]] = packed;
-        } else {
-            e->packed_at[i] = e->packed_bytes;
-            e->packed_bytes += packed;
-        }
     }
-    return BD_OK;
 }
 
 static void lay_out_leaves(bd_engine *e) {
@@ -100,7 +102,7 @@ static bd_status allocate(bd_engine *e) {
         cpu_worker *k = &e->worker[w];
         ok = (k->data = calloc(tensors, sizeof *k->data)) &&
              (k->workspace = calloc(nodes, sizeof *k->workspace)) &&
-             (k->conv = calloc(nodes, sizeof(bd_conv_bound *))) &&
+             (k->conv = calloc(nodes, sizeof *k->conv)) &&
              (k->arena = bd_alloc_pages(e->plan.arena_bytes + ALIGN)) &&
              (k->leaves = bd_alloc_pages(e->leaves_bytes + ALIGN)) &&
              (!trains(e) || (k->grads = bd_alloc_pages(e->grads_bytes)));
@@ -130,24 +132,28 @@ static void bind_tensors(bd_engine *e, cpu_worker *k) {
         k->workspace[i] = k->arena + e->plan.workspaces[i].offset;
 }
 
-static bd_status bind_conv(bd_engine *e, cpu_worker *k, int i) {
+static void bind_conv(const bd_engine *e, cpu_worker *k, int i) {
     const bd_node *n = bd_graph_node(e->g, i);
+    const bool weight = n->op == BD_OP_conv2d_bwd_weight;
     char *scratch = k->workspace[i], *packed = scratch;
     if (packs_in_workspace(e, n))
-        scratch += round_up(bd_conv_packed_bytes(e->conv[i]));
+        scratch += round_up(bd_conv_packed_bytes(&e->conv[i]));
     else
-        packed =
-            n->op == BD_OP_conv2d_bwd_weight ? k->data[n->out[0]] : e->packed + e->packed_at[i];
+        packed = weight ? k->data[n->out[0]] : e->packed + e->packed_at[i];
     bd_conv_tensors t = bd_node_conv(n);
-    return bd_conv_bind(&k->conv[i], e->conv[i], k->data[t.x], packed,
-                        t.b < 0 ? NULL : k->data[t.b], k->data[t.y], scratch);
+    int z = n->op == BD_OP_conv2d ? n->in[3] : -1;
+    k->conv[i] = (bd_conv_buffers){.x = k->data[t.x],
+                                   .w = weight && n->out[0] < 0 ? NULL : floats(packed, 0),
+                                   .b = t.b < 0 ? NULL : k->data[t.b],
+                                   .y = k->data[t.y],
+                                   .scratch = floats(scratch, 0),
+                                   .z = z < 0 ? NULL : k->data[z]};
 }
 
-static bd_status bind_worker(bd_engine *e, cpu_worker *k) {
+static void bind_worker(bd_engine *e, cpu_worker *k) {
     bind_tensors(e, k);
     for (int i = 0; i < bd_graph_node_count(e->g); i++)
-        if (e->conv[i]) BD_TRY(bind_conv(e, k, i));
-    return BD_OK;
+        if (bd_op_is_conv(bd_graph_node(e->g, i)->op)) bind_conv(e, k, i);
 }
 
 static bd_status check_graph(const bd_engine *e) {
@@ -165,7 +171,7 @@ static bd_status build(bd_engine *e) {
     const size_t tensors = (size_t)bd_graph_tensor_count(e->g) + 1,
                  nodes = (size_t)bd_graph_node_count(e->g) + 1;
     size_t *workspace = calloc(nodes, sizeof *workspace);
-    e->conv = calloc(nodes, sizeof(bd_conv *));
+    e->conv = calloc(nodes, sizeof *e->conv);
     e->packed_at = calloc(nodes, sizeof *e->packed_at);
     e->place = calloc(tensors, sizeof *e->place);
     e->bytes = calloc(tensors, sizeof *e->bytes);
@@ -180,11 +186,11 @@ static bd_status build(bd_engine *e) {
         e->bytes[i] = bd_tensor_count(t) * bd_type_size(t->type);
         e->packed_by[i] = -1;
     }
-    BD_TRY_TO(done, st, make_convs(e, workspace));
+    make_workspaces(e, workspace);
     lay_out_leaves(e);
     BD_TRY_TO(done, st, bd_plan_create(&e->plan, e->g, e->bytes, workspace));
     BD_TRY_TO(done, st, allocate(e));
-    for (int w = 0; w < e->workers; w++) BD_TRY_TO(done, st, bind_worker(e, &e->worker[w]));
+    for (int w = 0; w < e->workers; w++) bind_worker(e, &e->worker[w]);
 done:
     free(workspace);
     return st;
@@ -192,10 +198,8 @@ done:
 
 static void engine_destroy(bd_engine *e) {
     if (!e) return;
-    int nodes = e->g ? bd_graph_node_count(e->g) : 0;
     for (int w = 0; e->worker && w < e->workers; w++) {
         cpu_worker *k = &e->worker[w];
-        for (int i = 0; k->conv && i < nodes; i++) bd_conv_unbind(k->conv[i]);
         free(k->data);
         free(k->workspace);
         free(k->conv);
@@ -203,7 +207,6 @@ static void engine_destroy(bd_engine *e) {
         bd_free_pages(k->leaves, e->leaves_bytes + ALIGN);
         bd_free_pages(k->grads, e->grads_bytes);
     }
-    for (int i = 0; e->conv && i < nodes; i++) bd_conv_destroy(e->conv[i]);
     bd_free_pages(e->params, e->params_bytes + ALIGN);
     bd_free_pages(e->consts, e->consts_bytes + ALIGN);
     bd_free_pages(e->packed, e->packed_bytes + ALIGN);
@@ -236,7 +239,7 @@ static bd_status engine_create(bd_engine **out, const bd_backend *self, const bd
         .pool = pool, .vec = bd_vec_best(), .workers = bd_pool_workers(pool), .dirty = true};
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->moved, NULL);
-    bd_status st = bd_graph_lower(&e->g, g, BD_CAN_NORM_CHANNEL, BD_TYPE_F32);
+    bd_status st = bd_graph_lower(&e->g, g, BD_CAN_NORM_CHANNEL | BD_CAN_CONV_ADD, BD_TYPE_F32);
     if (!st) st = build(e);
     if (st) {
         engine_destroy(e);
@@ -297,26 +300,27 @@ static bd_status pack_task(void *ctx, int task, int worker) {
     bd_engine *e = ctx;
     (void)worker;
     const bd_node *n = bd_graph_node(e->g, task);
-    if (!e->conv[task] || n->op == BD_OP_conv2d_bwd_weight || packs_in_workspace(e, n))
-        return BD_OK;
-    return bd_conv_pack(e->conv[task], e->packed + e->packed_at[task],
-                        floats(e->params, e->place[n->in[1]]));
+    if (bd_op_is_conv(n->op) && n->op != BD_OP_conv2d_bwd_weight && !packs_in_workspace(e, n))
+        bd_conv_pack(&e->conv[task], floats(e->packed, e->packed_at[task]),
+                     floats(e->params, e->place[n->in[1]]));
+    return BD_OK;
 }
 
-static bd_status run_conv_node(const bd_engine *e, const cpu_worker *k, int i) {
+static void run_conv_node(const bd_engine *e, const cpu_worker *k, int i) {
     const bd_node *n = bd_graph_node(e->g, i);
-    if (!packs_in_workspace(e, n)) return bd_conv_run(k->conv[i]);
-    if (n->op != BD_OP_conv2d_bwd_weight) {
-        BD_TRY(bd_conv_pack(e->conv[i], k->workspace[i], k->data[n->in[1]]));
-        return bd_conv_run(k->conv[i]);
-    }
-    BD_TRY(bd_conv_run(k->conv[i]));
-    return n->out[0] < 0 ? BD_OK : bd_conv_unpack(e->conv[i], k->data[n->out[0]], k->workspace[i]);
+    const bd_conv_buffers *b = &k->conv[i];
+    const bool convert = packs_in_workspace(e, n), weight = n->op == BD_OP_conv2d_bwd_weight;
+    if (convert && !weight) bd_conv_pack(&e->conv[i], b->w, k->data[n->in[1]]);
+    bd_conv_run(&e->conv[i], b);
+    if (convert && weight && b->w) bd_conv_unpack(&e->conv[i], k->data[n->out[0]], b->w);
 }
 
 static bd_status run_node(const bd_engine *e, const cpu_worker *k, int i) {
     const bd_node *n = bd_graph_node(e->g, i);
-    if (e->conv[i]) return run_conv_node(e, k, i);
+    if (bd_op_is_conv(n->op)) {
+        run_conv_node(e, k, i);
+        return BD_OK;
+    }
     cpu_call c = {e->g, n, e->vec, k->data, k->workspace[i]};
     return cpu_ops[n->op].run(&c);
 }
@@ -382,8 +386,10 @@ static bd_status unpack_task(void *ctx, int id, int worker) {
     if (t->kind != BD_TENSOR_GRAD) return BD_OK;
     float *plain = floats(e->grad_plain, e->place[t->param]);
     char *sum = e->grad_sum + e->place[id];
-    if (e->packed_by[id] >= 0) return bd_conv_unpack(e->conv[e->packed_by[id]], plain, sum);
-    memcpy(plain, sum, e->bytes[id]);
+    if (e->packed_by[id] >= 0)
+        bd_conv_unpack(&e->conv[e->packed_by[id]], plain, floats(sum, 0));
+    else
+        memcpy(plain, sum, e->bytes[id]);
     return BD_OK;
 }
 
@@ -455,15 +461,11 @@ static bd_status adam(bd_engine *e, const bd_adam *a, double norm) {
     return bd_pool_run(e->pool, (int)((e->n_params + ADAM_BLOCK - 1) / ADAM_BLOCK), adam_task, &x);
 }
 
-/* oneDNN cuts its work by the sizes of the caches, and the order of its sums follows. */
+/* Every sum of the CPU backend has one order, and every variant of its kernels gives the same bits: what a result
+ * depends on is this code alone. */
 static bd_status fingerprint(const bd_backend *self, char *out, size_t size) {
     (void)self;
-    char version[64];
-    const bd_vec *v = bd_vec_best();
-    bd_onednn_version(version, sizeof version);
-    int n = snprintf(out, size, "cpu f32, kernels %s, dnnl %s, caches %ld %ld %ld",
-                     v ? v->isa : "none", version, sysconf(_SC_LEVEL1_DCACHE_SIZE),
-                     sysconf(_SC_LEVEL2_CACHE_SIZE), sysconf(_SC_LEVEL3_CACHE_SIZE));
+    int n = snprintf(out, size, "cpu f32, kernels 2");
     BD_REQUIRE(n >= 0 && (size_t)n < size, BD_E_ARG,
                "cpu: %zu bytes are too few for the fingerprint", size);
     return BD_OK;
@@ -503,7 +505,7 @@ static bd_status profile(bd_engine *e, int repeat, bd_op_profile **out, int *n_r
             .bytes = (double)bytes,
         };
         snprintf(rows[i].impl, sizeof rows[i].impl, "%s",
-                 e->conv[i] ? bd_conv_impl(e->conv[i]) : e->vec->isa);
+                 bd_op_is_conv(n->op) ? bd_conv_name(&e->conv[i]) : e->vec->isa);
     }
 done:
     free(t);

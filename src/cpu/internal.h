@@ -5,7 +5,7 @@
 #include <pthread.h>
 
 #include "cpu/cpu.h"
-#include "cpu/onednn.h"
+#include "cpu/conv.h"
 #include "cpu/vec.h"
 #include "graph/lower.h"
 #include "graph/plan.h"
@@ -13,7 +13,7 @@
 typedef struct {
     void **data;          /* by tensor id */
     void **workspace;     /* by node */
-    bd_conv_bound **conv; /* by node; NULL for other ops */
+    bd_conv_buffers *conv; /* by node */
     char *arena, *leaves, *grads;
 } cpu_worker;
 
@@ -22,7 +22,7 @@ struct bd_engine {
     bd_pool *pool;
     const bd_vec *vec;
     int workers;
-    bd_conv **conv; /* by node */
+    bd_conv *conv; /* by node */
     bd_plan plan;
     size_t *place;   /* by tensor id: byte offset in params, consts, leaves or grads */
     size_t *bytes;   /* by tensor id */

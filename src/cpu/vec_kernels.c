@@ -8,10 +8,7 @@
 #include <string.h>
 
 #include "base/mathfn.h"
-
-#if defined(__AVX512F__) || defined(__AVX2__)
-#include <immintrin.h>
-#endif
+#include "cpu/reg.h"
 
 #ifndef BD_ISA
 #define BD_ISA base
@@ -409,38 +406,6 @@ static void avg_pool(float *y, const float *x, const bd_vec_window *s) { pool(y,
 
 /* --- small matrix products of attention --- */
 
-/* One register of floats: W lanes. 6 x 2 of them hold a block of c: 12 of the 16 registers of AVX2. */
-#if defined(__AVX512F__)
-enum { W = 16 };
-typedef __m512 reg;
-static inline reg reg_load(const float *p) { return _mm512_loadu_ps(p); }
-static inline void reg_store(float *p, reg v) { _mm512_storeu_ps(p, v); }
-static inline reg reg_fma(float a, reg b, reg c) {
-    return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c);
-}
-#elif defined(__AVX2__)
-enum { W = 8 };
-typedef __m256 reg;
-static inline reg reg_load(const float *p) { return _mm256_loadu_ps(p); }
-static inline void reg_store(float *p, reg v) { _mm256_storeu_ps(p, v); }
-static inline reg reg_fma(float a, reg b, reg c) {
-    return _mm256_fmadd_ps(_mm256_set1_ps(a), b, c);
-}
-#else
-enum { W = 4 };
-typedef float reg __attribute__((vector_size(16)));
-static inline reg reg_load(const float *p) {
-    reg v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-static inline void reg_store(float *p, reg v) { memcpy(p, &v, sizeof v); }
-static inline reg reg_fma(float a, reg b, reg c) {
-    for (int l = 0; l < W; l++) c[l] = fma_(a, b[l], c[l]);
-    return c;
-}
-#endif
-
 typedef struct {
     float *c;
     const float *a, *b;
@@ -448,7 +413,7 @@ typedef struct {
     bool accumulate;
 } gemm_args;
 
-/* rows x (cols registers) of c from row i and column j on, held in registers while k runs; the sum over k is
+/* 6 x 2 registers hold a block of c: 12 of the 16 of AVX2. rows x (cols registers) of c from row i and column j on, held in registers while k runs; the sum over k is
  * one chain in order. Inlined with constant rows and cols, so that the loops over them disappear. */
 static inline __attribute__((always_inline)) void gemm_block(const int rows, const int cols, int i,
                                                              int j, const gemm_args *g) {

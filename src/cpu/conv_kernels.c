@@ -1,0 +1,367 @@
+/* Kernels of convolution, compiled once per instruction set with BD_ISA = avx512 | avx2 | base (see conv_kernels.h).
+ * speed: docs/speed.md */
+#include "cpu/conv_kernels.h"
+
+#include "cpu/reg.h"
+
+#ifndef BD_ISA
+#define BD_ISA base
+#endif
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define TEXT_(a) #a
+#define TEXT(a) TEXT_(a)
+#define INLINE static inline __attribute__((always_inline))
+
+/* --- products --- */
+
+/* ROWS x 2 registers of c, one or two of b and one of a fill the registers there are. */
+enum { ROWS = REGISTERS == 16 ? 6 : 12 };
+
+/* rows x cols registers of c from row i and column j on, held in registers while k runs; the last register of a row
+ * holds `tail` columns. Inlined with constant rows and cols, so that the loops over them disappear. */
+INLINE void product_block(const bd_product *g, const int rows, const int cols, const bool whole,
+                          int i, int j, int tail) {
+    float *c = g->c + (size_t)i * g->ldc + (size_t)j;
+    const float *a = g->a + (size_t)i * g->row;
+    const float *b = g->b + (size_t)(j / g->panel) * g->next + (size_t)(j % g->panel);
+    const float *init = g->init ? g->init + j : NULL;
+    const size_t row = g->row, step = g->step, ldb = g->ldb;
+    reg acc[ROWS][2];
+#define LOAD(p, q) \
+    (whole || (q) + 1 < cols ? reg_load((p) + W * (q)) : reg_load_part((p) + W * (q), tail))
+    for (int r = 0; r < rows; r++)
+        for (int q = 0; q < cols; q++)
+            acc[r][q] = g->accumulate ? LOAD(c + (size_t)r * g->ldc, q)
+                        : init        ? LOAD(init, q)
+                                      : reg_set(0);
+    for (int p = 0; p < g->k; p++, b += ldb, a += step) {
+        reg bv[2];
+        for (int q = 0; q < cols; q++) bv[q] = LOAD(b, q);
+        for (int r = 0; r < rows; r++)
+            for (int q = 0; q < cols; q++)
+                acc[r][q] = reg_fma(a[(size_t)r * row], bv[q], acc[r][q]);
+    }
+    for (int r = 0; r < rows; r++)
+        for (int q = 0; q < cols; q++) {
+            float *to = c + (size_t)r * g->ldc + W * q;
+            if (whole || q + 1 < cols)
+                reg_store(to, acc[r][q]);
+            else
+                reg_store_part(to, acc[r][q], tail);
+        }
+#undef LOAD
+}
+
+#define BLOCK(rows) product_block(g, rows, cols, whole, i, j, tail)
+
+/* All rows of `cols` registers of columns. */
+INLINE void product_panel(const bd_product *g, const int cols, const bool whole, int j, int tail) {
+    int i = 0;
+    for (; i + ROWS <= g->m; i += ROWS) BLOCK(ROWS);
+#if defined(__AVX512F__) || !defined(__AVX2__)
+    if (g->m - i >= 6) {
+        BLOCK(6);
+        i += 6;
+    }
+#endif
+    switch (g->m - i) {
+    case 5: BLOCK(5); break;
+    case 4: BLOCK(4); break;
+    case 3: BLOCK(3); break;
+    case 2: BLOCK(2); break;
+    case 1: BLOCK(1); break;
+    default: break;
+    }
+}
+
+static void product(const bd_product *g) {
+    int j = 0;
+    if (g->panel >= 2 * W)
+        for (; j + 2 * W <= g->n; j += 2 * W) product_panel(g, 2, true, j, W);
+    for (; j + W <= g->n; j += W) product_panel(g, 1, true, j, W);
+    if (j < g->n) product_panel(g, 1, false, j, g->n - j);
+}
+
+/* --- Winograd F(4x4, 3x3) with the points 0, +-3/4, +-3/2 and infinity ---
+ * Of all points tried these lose least: the error is twice that of direct summation in float32, against eight times
+ * with the usual 0, +-1, +-2. All constants but those of the filters are exact. */
+#define PA 0.75f
+#define PB 1.5f
+#define PA2 (PA * PA)
+#define PB2 (PB * PB)
+#define PA3 (PA2 * PA)
+#define PB3 (PB2 * PB)
+#define PSUM (PA2 + PB2)
+#define PPROD (PA2 * PB2)
+
+/* 1 / product of (p_i - p_j) over j, for p_i = 0, +-a and +-b */
+#define N0 (1.0 / (0.5625 * 2.25))
+#define NA (1.0 / (2 * 0.5625 * (0.5625 - 2.25)))
+#define NB (1.0 / (2 * 2.25 * (2.25 - 0.5625)))
+
+/* u = B^T d */
+INLINE void input_line(reg u[6], const reg d[6]) {
+    reg t0 = reg_fma(-PB2, d[2], d[4]), t1 = reg_fma(-PB2, d[1], d[3]);
+    reg s0 = reg_fma(-PA2, d[2], d[4]), s1 = reg_fma(-PA2, d[1], d[3]);
+    u[0] = reg_fma(PPROD, d[0], reg_fma(-PSUM, d[2], d[4]));
+    u[1] = reg_fma(PA, t1, t0);
+    u[2] = reg_fma(-PA, t1, t0);
+    u[3] = reg_fma(PB, s1, s0);
+    u[4] = reg_fma(-PB, s1, s0);
+    u[5] = reg_fma(PPROD, d[1], reg_fma(-PSUM, d[3], d[5]));
+}
+
+/* y = A^T m */
+INLINE void output_line(reg y[4], const reg m[6]) {
+    reg p = m[1] + m[2], q = m[1] - m[2], r = m[3] + m[4], s = m[3] - m[4];
+    y[0] = m[0] + p + r;
+    y[1] = reg_fma(PA, q, reg_set(PB) * s);
+    y[2] = reg_fma(PA2, p, reg_set(PB2) * r);
+    y[3] = reg_fma(PA3, q, reg_fma(PB3, s, m[5]));
+}
+
+/* u = A y */
+INLINE void output_bwd_line(reg u[6], const reg y[4]) {
+    reg ea = reg_fma(PA2, y[2], y[0]), oa = reg_fma(PA2, y[3], y[1]);
+    reg eb = reg_fma(PB2, y[2], y[0]), ob = reg_fma(PB2, y[3], y[1]);
+    u[0] = y[0];
+    u[1] = reg_fma(PA, oa, ea);
+    u[2] = reg_fma(-PA, oa, ea);
+    u[3] = reg_fma(PB, ob, eb);
+    u[4] = reg_fma(-PB, ob, eb);
+    u[5] = y[3];
+}
+
+/* g = G^T u */
+INLINE void filter_bwd_line(reg g[3], const reg u[6]) {
+    reg p = u[1] + u[2], q = u[1] - u[2], r = u[3] + u[4], s = u[3] - u[4];
+    g[0] = reg_fma((float)N0, u[0], reg_fma((float)NA, p, reg_set((float)NB) * r));
+    g[1] = reg_fma((float)(0.75 * NA), q, reg_set((float)(1.5 * NB)) * s);
+    g[2] = reg_fma((float)(0.5625 * NA), p, reg_fma((float)(2.25 * NB), r, u[5]));
+}
+
+/* Where the pixels of a piece lie. Those outside the image are read from a row of zeros, always the same one. */
+typedef struct {
+    const float *at[6][6];
+    size_t mask[6][6]; /* all ones: moves with the channel; 0: stays */
+    int r0, q0;        /* first row and column; may be outside */
+    size_t image;      /* offset of the image */
+    bool inside;       /* the whole piece */
+} piece;
+
+static const float zeros[W];
+
+INLINE piece find_piece(const bd_wino *g, int t, const int side) {
+    int q = t % g->across, r = t / g->across % g->down, n = t / g->across / g->down;
+    piece p;
+    p.r0 = BD_WINO_OUT * r - g->top;
+    p.q0 = BD_WINO_OUT * q - g->left;
+    p.image = (size_t)n * (size_t)g->h * (size_t)g->w * (size_t)g->c;
+    p.inside = p.r0 >= 0 && p.q0 >= 0 && p.r0 + side <= g->h && p.q0 + side <= g->w;
+    return p;
+}
+
+static void find_pixels(piece *p, const float *x, const bd_wino *g, int side) {
+    for (int i = 0; i < side; i++)
+        for (int j = 0; j < side; j++) {
+            int r = p->r0 + i, q = p->q0 + j;
+            bool in = r >= 0 && q >= 0 && r < g->h && q < g->w;
+            p->mask[i][j] = in ? ~(size_t)0 : 0;
+            p->at[i][j] =
+                in ? x + p->image + ((size_t)r * (size_t)g->w + (size_t)q) * (size_t)g->c : zeros;
+        }
+}
+
+/* Pixel (i, j) of a piece, n channels from k on. */
+INLINE reg pixel(const piece *p, const float *base, size_t row, size_t px, int i, int j, size_t k,
+                 const bool inside, const bool whole, int n) {
+    const float *at =
+        inside ? base + (size_t)i * row + (size_t)j * px + k : p->at[i][j] + (k & p->mask[i][j]);
+    return whole ? reg_load(at) : reg_load_part(at, n);
+}
+
+/* One register of channels of a piece of `side` pixels a side: side x side -> 6 x 6. */
+INLINE void forward_piece(float *to, size_t point, const piece *p, const float *base,
+                          const bd_wino *g, size_t k, const int side, const bool inside,
+                          const bool whole, int n) {
+    const size_t px = (size_t)g->c, row = px * (size_t)g->w;
+    reg t[6][6];
+    for (int j = 0; j < side; j++) {
+        reg d[6], u[6];
+        for (int i = 0; i < side; i++) d[i] = pixel(p, base, row, px, i, j, k, inside, whole, n);
+        if (side == 6)
+            input_line(u, d);
+        else
+            output_bwd_line(u, d);
+        for (int i = 0; i < 6; i++) t[i][j] = u[i];
+    }
+    for (int i = 0; i < 6; i++) {
+        reg u[6];
+        if (side == 6)
+            input_line(u, t[i]);
+        else
+            output_bwd_line(u, t[i]);
+        for (int j = 0; j < 6; j++, to += point)
+            if (whole)
+                reg_store(to, u[j]);
+            else
+                reg_store_part(to, u[j], n);
+    }
+}
+
+INLINE void forward(float *data, const float *x, const bd_wino *g, const int side) {
+    for (int t = g->first; t < g->first + g->count; t++) {
+        piece p = find_piece(g, t, side);
+        const float *base = NULL;
+        if (p.inside)
+            base = x + p.image + ((size_t)p.r0 * (size_t)g->w + (size_t)p.q0) * (size_t)g->c;
+        else
+            find_pixels(&p, x, g, side);
+        float *mine = data + (size_t)(t - g->first) * (size_t)g->block;
+        for (int k = 0; k < g->c; k += W) {
+            float *to = mine + (size_t)(k / g->block) * g->next + (size_t)(k % g->block);
+            size_t at = (size_t)k;
+            if (g->c - k < W)
+                forward_piece(to, g->point, &p, base, g, at, side, p.inside, false, g->c - k);
+            else if (p.inside)
+                forward_piece(to, g->point, &p, base, g, at, side, true, true, W);
+            else
+                forward_piece(to, g->point, &p, base, g, at, side, false, true, W);
+        }
+    }
+}
+
+static void wino_input(float *data, const float *x, const bd_wino *g) { forward(data, x, g, 6); }
+
+static void wino_output_bwd(float *data, const float *dy, const bd_wino *g) {
+    forward(data, dy, g, 4);
+}
+
+typedef struct {
+    float *y;
+    const float *bias, *z;
+} output;
+
+/* One register of channels: 6 x 6 -> the pixels of the 4 x 4 that lie inside the image. */
+INLINE void output_piece(const output *o, const float *from, size_t point, const bd_wino *g,
+                         size_t at, int rows, int cols, size_t k, const bool inside,
+                         const bool whole, int n) {
+    reg t[4][6];
+    for (int j = 0; j < 6; j++) {
+        reg m[6], y[4];
+        for (int i = 0; i < 6; i++) m[i] = reg_load(from + (size_t)(6 * i + j) * point);
+        output_line(y, m);
+        for (int i = 0; i < 4; i++) t[i][j] = y[i];
+    }
+    reg b = !o->bias ? reg_set(0) : whole ? reg_load(o->bias + k) : reg_load_part(o->bias + k, n);
+    for (int i = 0; i < 4; i++) {
+        if (!inside && i >= rows) break;
+        reg y[4];
+        output_line(y, t[i]);
+        for (int j = 0; j < 4; j++) {
+            if (!inside && j >= cols) break;
+            size_t to = at + ((size_t)i * (size_t)g->w + (size_t)j) * (size_t)g->c + k;
+            reg v = y[j] + b;
+            if (o->z) v = v + (whole ? reg_load(o->z + to) : reg_load_part(o->z + to, n));
+            if (whole)
+                reg_store(o->y + to, v);
+            else
+                reg_store_part(o->y + to, v, n);
+        }
+    }
+}
+
+static void wino_output(float *y, const float *data, const float *bias, const float *z,
+                        const bd_wino *g) {
+    const output o = {y, bias, z};
+    for (int t = g->first; t < g->first + g->count; t++) {
+        piece p = find_piece(g, t, BD_WINO_OUT);
+        size_t at = p.image + ((size_t)p.r0 * (size_t)g->w + (size_t)p.q0) * (size_t)g->c;
+        int rows = g->h - p.r0, cols = g->w - p.q0;
+        const float *mine = data + (size_t)(t - g->first) * (size_t)g->block;
+        for (int k = 0; k < g->c; k += W) {
+            const float *from = mine + (size_t)(k / g->block) * g->next + (size_t)(k % g->block);
+            if (g->c - k < W)
+                output_piece(&o, from, g->point, g, at, rows, cols, (size_t)k, false, false,
+                             g->c - k);
+            else if (p.inside)
+                output_piece(&o, from, g->point, g, at, rows, cols, (size_t)k, true, true, W);
+            else
+                output_piece(&o, from, g->point, g, at, rows, cols, (size_t)k, false, true, W);
+        }
+    }
+}
+
+/* --- filters --- */
+
+static const double G[6][3] = {{N0, 0, 0},
+                               {NA, 0.75 * NA, 0.5625 * NA},
+                               {NA, -0.75 * NA, 0.5625 * NA},
+                               {NB, 1.5 * NB, 2.25 * NB},
+                               {NB, -1.5 * NB, 2.25 * NB},
+                               {0, 0, 1}};
+
+/* In double, rounded once; W filters at a time, so that the loops over l become vectors. */
+static void wino_filter(float *u, size_t at, const float *w, ptrdiff_t rs, ptrdiff_t ss, size_t js,
+                        int n) {
+    for (int j0 = 0; j0 < n; j0 += W) {
+        int lanes = n - j0 < W ? n - j0 : W;
+        double g[3][3][W] = {{{0}}}, t[6][3][W];
+        for (int r = 0; r < 3; r++)
+            for (int s = 0; s < 3; s++)
+                for (int l = 0; l < lanes; l++)
+                    g[r][s][l] = w[r * rs + s * ss + (ptrdiff_t)((size_t)(j0 + l) * js)];
+        for (int i = 0; i < 6; i++)
+            for (int s = 0; s < 3; s++)
+                for (int l = 0; l < W; l++)
+                    t[i][s][l] = G[i][0] * g[0][s][l] + G[i][1] * g[1][s][l] + G[i][2] * g[2][s][l];
+        for (int i = 0; i < 6; i++)
+            for (int j = 0; j < 6; j++) {
+                float v[W];
+                for (int l = 0; l < W; l++)
+                    v[l] =
+                        (float)(G[j][0] * t[i][0][l] + G[j][1] * t[i][1][l] + G[j][2] * t[i][2][l]);
+                memcpy(u + (size_t)(6 * i + j) * at + j0, v, (size_t)lanes * sizeof *v);
+            }
+    }
+}
+
+INLINE void filter_bwd(float *dw, size_t at, const float *u, size_t ldu, const bool whole, int n) {
+    reg t[3][6];
+    for (int j = 0; j < 6; j++) {
+        reg m[6], g[3];
+        for (int i = 0; i < 6; i++) {
+            const float *from = u + (size_t)(6 * i + j) * ldu;
+            m[i] = whole ? reg_load(from) : reg_load_part(from, n);
+        }
+        filter_bwd_line(g, m);
+        for (int i = 0; i < 3; i++) t[i][j] = g[i];
+    }
+    for (int i = 0; i < 3; i++) {
+        reg g[3];
+        filter_bwd_line(g, t[i]);
+        for (int j = 0; j < 3; j++, dw += at)
+            if (whole)
+                reg_store(dw, g[j]);
+            else
+                reg_store_part(dw, g[j], n);
+    }
+}
+
+static void wino_filter_bwd(float *dw, size_t at, const float *u, size_t ldu, int n) {
+    int k = 0;
+    for (; k + W <= n; k += W) filter_bwd(dw + k, at, u + k, ldu, true, W);
+    if (k < n) filter_bwd(dw + k, at, u + k, ldu, false, n - k);
+}
+
+const bd_conv_kernels JOIN(bd_conv_kernels_, BD_ISA) = {
+    .isa = TEXT(BD_ISA),
+    .width = W,
+    .product = product,
+    .wino_input = wino_input,
+    .wino_output_bwd = wino_output_bwd,
+    .wino_output = wino_output,
+    .wino_filter = wino_filter,
+    .wino_filter_bwd = wino_filter_bwd,
+};

@@ -1,0 +1,63 @@
+/* One register of floats, for the files of src/cpu that are compiled once an instruction set: W lanes, loads and stores
+ * without alignment, and multiply-adds that round once. + - * of two registers act lane by lane. */
+#ifndef BD_CPU_REG_H
+#define BD_CPU_REG_H
+
+#include <string.h>
+
+#ifdef BD_REG_WIDTH /* that many lanes, whatever the machine has: for tests of the wider variants */
+#define BD_REG_PLAIN BD_REG_WIDTH
+#elif !defined(__AVX512F__) && !defined(__AVX2__)
+#define BD_REG_PLAIN 4
+#endif
+
+#if defined(BD_REG_PLAIN)
+enum { W = BD_REG_PLAIN, REGISTERS = 32 };
+typedef float reg __attribute__((vector_size(W * sizeof(float))));
+static inline reg reg_load(const float *p) {
+    reg v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+static inline void reg_store(float *p, reg v) { memcpy(p, &v, sizeof v); }
+static inline reg reg_set(float a) { return (reg){0} + a; }
+/* a b + c, rounded once */
+static inline reg reg_fma(float a, reg b, reg c) {
+    for (int l = 0; l < W; l++) c[l] = __builtin_fmaf(a, b[l], c[l]);
+    return c;
+}
+#elif defined(__AVX512F__)
+#include <immintrin.h>
+enum { W = 16, REGISTERS = 32 };
+typedef __m512 reg;
+static inline reg reg_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void reg_store(float *p, reg v) { _mm512_storeu_ps(p, v); }
+static inline reg reg_set(float a) { return _mm512_set1_ps(a); }
+static inline reg reg_fma(float a, reg b, reg c) {
+    return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c);
+}
+#else
+#include <immintrin.h>
+enum { W = 8, REGISTERS = 16 };
+typedef __m256 reg;
+static inline reg reg_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void reg_store(float *p, reg v) { _mm256_storeu_ps(p, v); }
+static inline reg reg_set(float a) { return _mm256_set1_ps(a); }
+static inline reg reg_fma(float a, reg b, reg c) {
+    return _mm256_fmadd_ps(_mm256_set1_ps(a), b, c);
+}
+#endif
+
+/* The first n lanes; the others are zero, or stay as they are in memory. */
+static inline reg reg_load_part(const float *p, int n) {
+    float t[W] = {0};
+    memcpy(t, p, (size_t)n * sizeof *t);
+    return reg_load(t);
+}
+static inline void reg_store_part(float *p, reg v, int n) {
+    float t[W];
+    reg_store(t, v);
+    memcpy(p, t, (size_t)n * sizeof *t);
+}
+
+#endif
