@@ -41,6 +41,9 @@ typedef struct {
 
 /* bd_conv_init -- choose the method. Needs bd_conv_kernels_best() != NULL. */
 void bd_conv_init(bd_conv *c, bd_conv_dir dir, const bd_conv_shape *s);
+/* The same with the given kernels: packed layout and blocks go by their width. */
+void bd_conv_init_with(bd_conv *c, bd_conv_dir dir, const bd_conv_shape *s,
+                       const bd_conv_kernels *kernels);
 const char *bd_conv_name(const bd_conv *c); /* of the method */
 size_t
 bd_conv_packed_bytes(const bd_conv *c); /* weights, or weight gradients, in the packed layout */
