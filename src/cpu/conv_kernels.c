@@ -15,8 +15,18 @@
 
 /* --- products --- */
 
-/* ROWS x 2 registers of c, one or two of b and one of a fill the registers there are. */
-enum { ROWS = REGISTERS == 16 ? 6 : 12 };
+/* ROWS x 2 registers of c, two of b and one of a fill the registers there are. */
+#if REGISTERS == 16
+#define ROWS_ARE_MANY 0
+enum { ROWS = 6 };
+#else
+#define ROWS_ARE_MANY 1
+enum { ROWS = 12 };
+#endif
+
+/* A panel of b and the rows of a that meet it stay in the first-level cache: terms of the sums at a time, where a row of
+ * a lies together and where a column does. */
+enum { TERMS_ROW = 256, TERMS_COLUMN = 96 };
 
 /* rows x cols registers of c from row i and column j on, held in registers while k runs; the last register of a row
  * holds `tail` columns. Inlined with constant rows and cols, so that the loops over them disappear. */
@@ -28,16 +38,16 @@ INLINE void product_block(const bd_product *g, const int rows, const int cols, c
     const float *init = g->init ? g->init + j : NULL;
     const size_t row = g->row, step = g->step, ldb = g->ldb;
     reg acc[ROWS][2];
-#define LOAD(p, q) \
-    (whole || (q) + 1 < cols ? reg_load((p) + W * (q)) : reg_load_part((p) + W * (q), tail))
     for (int r = 0; r < rows; r++)
-        for (int q = 0; q < cols; q++)
-            acc[r][q] = g->accumulate ? LOAD(c + (size_t)r * g->ldc, q)
-                        : init        ? LOAD(init, q)
-                                      : reg_set(0);
+        for (int q = 0; q < cols; q++) {
+            const float *from = g->accumulate ? c + (size_t)r * g->ldc : init;
+            acc[r][q] = !from   ? reg_set(0)
+                        : whole ? reg_load(from + W * q)
+                                : reg_load_part(from + W * q, tail);
+        }
     for (int p = 0; p < g->k; p++, b += ldb, a += step) {
         reg bv[2];
-        for (int q = 0; q < cols; q++) bv[q] = LOAD(b, q);
+        for (int q = 0; q < cols; q++) bv[q] = reg_load(b + W * q);
         for (int r = 0; r < rows; r++)
             for (int q = 0; q < cols; q++)
                 acc[r][q] = reg_fma(a[(size_t)r * row], bv[q], acc[r][q]);
@@ -45,12 +55,11 @@ INLINE void product_block(const bd_product *g, const int rows, const int cols, c
     for (int r = 0; r < rows; r++)
         for (int q = 0; q < cols; q++) {
             float *to = c + (size_t)r * g->ldc + W * q;
-            if (whole || q + 1 < cols)
+            if (whole)
                 reg_store(to, acc[r][q]);
             else
                 reg_store_part(to, acc[r][q], tail);
         }
-#undef LOAD
 }
 
 #define BLOCK(rows) product_block(g, rows, cols, whole, i, j, tail)
@@ -59,7 +68,7 @@ INLINE void product_block(const bd_product *g, const int rows, const int cols, c
 INLINE void product_panel(const bd_product *g, const int cols, const bool whole, int j, int tail) {
     int i = 0;
     for (; i + ROWS <= g->m; i += ROWS) BLOCK(ROWS);
-#if defined(__AVX512F__) || !defined(__AVX2__)
+#if ROWS_ARE_MANY
     if (g->m - i >= 6) {
         BLOCK(6);
         i += 6;
@@ -75,12 +84,23 @@ INLINE void product_panel(const bd_product *g, const int cols, const bool whole,
     }
 }
 
-static void product(const bd_product *g) {
+static void product_columns(const bd_product *g) {
     int j = 0;
     if (g->panel >= 2 * W)
         for (; j + 2 * W <= g->n; j += 2 * W) product_panel(g, 2, true, j, W);
     for (; j + W <= g->n; j += W) product_panel(g, 1, true, j, W);
     if (j < g->n) product_panel(g, 1, false, j, g->n - j);
+}
+
+static void product(const bd_product *whole) {
+    bd_product g = *whole;
+    const int most = g.step == 1 ? TERMS_ROW : TERMS_COLUMN;
+    for (int p = 0; p < whole->k; p += most, g.accumulate = true) {
+        g.a = whole->a + (size_t)p * g.step;
+        g.b = whole->b + (size_t)p * g.ldb;
+        g.k = whole->k - p < most ? whole->k - p : most;
+        product_columns(&g);
+    }
 }
 
 /* --- Winograd F(4x4, 3x3) with the points 0, +-3/4, +-3/2 and infinity ---
@@ -141,67 +161,63 @@ INLINE void filter_bwd_line(reg g[3], const reg u[6]) {
     g[2] = reg_fma((float)(0.5625 * NA), p, reg_fma((float)(2.25 * NB), r, u[5]));
 }
 
-/* Where the pixels of a piece lie. Those outside the image are read from a row of zeros, always the same one. */
+/* Where a piece lies. */
 typedef struct {
-    const float *at[6][6];
-    size_t mask[6][6]; /* all ones: moves with the channel; 0: stays */
-    int r0, q0;        /* first row and column; may be outside */
-    size_t image;      /* offset of the image */
-    bool inside;       /* the whole piece */
+    int r0, q0;   /* first row and column; may be outside */
+    size_t image; /* offset of the image */
 } piece;
 
-static const float zeros[W];
-
-INLINE piece find_piece(const bd_wino *g, int t, const int side) {
+INLINE piece find_piece(const bd_wino *g, int t) {
     int q = t % g->across, r = t / g->across % g->down, n = t / g->across / g->down;
-    piece p;
-    p.r0 = BD_WINO_OUT * r - g->top;
-    p.q0 = BD_WINO_OUT * q - g->left;
-    p.image = (size_t)n * (size_t)g->h * (size_t)g->w * (size_t)g->c;
-    p.inside = p.r0 >= 0 && p.q0 >= 0 && p.r0 + side <= g->h && p.q0 + side <= g->w;
-    return p;
+    return (piece){BD_WINO_OUT * r - g->top, BD_WINO_OUT * q - g->left,
+                   (size_t)n * (size_t)g->h * (size_t)g->w * (size_t)g->c};
 }
 
-static void find_pixels(piece *p, const float *x, const bd_wino *g, int side) {
-    for (int i = 0; i < side; i++)
-        for (int j = 0; j < side; j++) {
-            int r = p->r0 + i, q = p->q0 + j;
-            bool in = r >= 0 && q >= 0 && r < g->h && q < g->w;
-            p->mask[i][j] = in ? ~(size_t)0 : 0;
-            p->at[i][j] =
-                in ? x + p->image + ((size_t)r * (size_t)g->w + (size_t)q) * (size_t)g->c : zeros;
-        }
+/* The rows of a piece, from its first column inside the image on; rows outside are the row of zeros. */
+typedef struct {
+    const float *at[6];
+    int lo, hi; /* columns inside the image: lo .. hi - 1 */
+} piece_rows;
+
+INLINE piece_rows find_rows(const bd_wino *g, const float *x, const float *zeros, int t,
+                            const int side) {
+    piece p = find_piece(g, t);
+    piece_rows rows = {.lo = p.q0 < 0 ? -p.q0 : 0, .hi = g->w - p.q0 < side ? g->w - p.q0 : side};
+    for (int i = 0; i < side; i++) {
+        int r = p.r0 + i;
+        size_t px = (size_t)r * (size_t)g->w + (size_t)(p.q0 + rows.lo);
+        rows.at[i] = r < 0 || r >= g->h ? zeros : x + p.image + px * (size_t)g->c;
+    }
+    return rows;
 }
 
-/* Pixel (i, j) of a piece, n channels from k on. */
-INLINE reg pixel(const piece *p, const float *base, size_t row, size_t px, int i, int j, size_t k,
-                 const bool inside, const bool whole, int n) {
-    const float *at =
-        inside ? base + (size_t)i * row + (size_t)j * px + k : p->at[i][j] + (k & p->mask[i][j]);
-    return whole ? reg_load(at) : reg_load_part(at, n);
+INLINE void to_points(reg u[6], const reg *d, const int side) {
+    if (side == 6)
+        input_line(u, d);
+    else
+        output_bwd_line(u, d);
 }
 
 /* One register of channels of a piece of `side` pixels a side: side x side -> 6 x 6. */
-INLINE void forward_piece(float *to, size_t point, const piece *p, const float *base,
-                          const bd_wino *g, size_t k, const int side, const bool inside,
-                          const bool whole, int n) {
-    const size_t px = (size_t)g->c, row = px * (size_t)g->w;
+INLINE void forward_piece(float *to, size_t point, const piece_rows *p, size_t px, int k,
+                          const int side, const bool whole, int n) {
     reg t[6][6];
+    size_t at = (size_t)k;
     for (int j = 0; j < side; j++) {
         reg d[6], u[6];
-        for (int i = 0; i < side; i++) d[i] = pixel(p, base, row, px, i, j, k, inside, whole, n);
-        if (side == 6)
-            input_line(u, d);
-        else
-            output_bwd_line(u, d);
+        if (j < p->lo || j >= p->hi) {
+            for (int i = 0; i < 6; i++) t[i][j] = reg_set(0);
+            continue;
+        }
+        for (int i = 0; i < side; i++)
+            d[i] = whole ? reg_load(p->at[i] + at) : reg_load_part(p->at[i] + at, n);
+        at += px;
+        to_points(u, d, side);
         for (int i = 0; i < 6; i++) t[i][j] = u[i];
     }
     for (int i = 0; i < 6; i++) {
         reg u[6];
-        if (side == 6)
-            input_line(u, t[i]);
-        else
-            output_bwd_line(u, t[i]);
+        to_points(u, t[i], side);
         for (int j = 0; j < 6; j++, to += point)
             if (whole)
                 reg_store(to, u[j]);
@@ -210,32 +226,28 @@ INLINE void forward_piece(float *to, size_t point, const piece *p, const float *
     }
 }
 
-INLINE void forward(float *data, const float *x, const bd_wino *g, const int side) {
-    for (int t = g->first; t < g->first + g->count; t++) {
-        piece p = find_piece(g, t, side);
-        const float *base = NULL;
-        if (p.inside)
-            base = x + p.image + ((size_t)p.r0 * (size_t)g->w + (size_t)p.q0) * (size_t)g->c;
-        else
-            find_pixels(&p, x, g, side);
-        float *mine = data + (size_t)(t - g->first) * (size_t)g->block;
+INLINE void forward(float *data, const float *x, const float *zeros, const bd_wino *g,
+                    const int side) {
+    for (int t = 0; t < g->count; t++) {
+        const piece_rows p = find_rows(g, x, zeros, g->first + t, side);
+        float *mine = data + (size_t)t * (size_t)g->block;
+        const size_t px = (size_t)g->c;
         for (int k = 0; k < g->c; k += W) {
             float *to = mine + (size_t)(k / g->block) * g->next + (size_t)(k % g->block);
-            size_t at = (size_t)k;
             if (g->c - k < W)
-                forward_piece(to, g->point, &p, base, g, at, side, p.inside, false, g->c - k);
-            else if (p.inside)
-                forward_piece(to, g->point, &p, base, g, at, side, true, true, W);
+                forward_piece(to, g->point, &p, px, k, side, false, g->c - k);
             else
-                forward_piece(to, g->point, &p, base, g, at, side, false, true, W);
+                forward_piece(to, g->point, &p, px, k, side, true, W);
         }
     }
 }
 
-static void wino_input(float *data, const float *x, const bd_wino *g) { forward(data, x, g, 6); }
+static void wino_input(float *data, const float *x, const float *zeros, const bd_wino *g) {
+    forward(data, x, zeros, g, 6);
+}
 
-static void wino_output_bwd(float *data, const float *dy, const bd_wino *g) {
-    forward(data, dy, g, 4);
+static void wino_output_bwd(float *data, const float *dy, const float *zeros, const bd_wino *g) {
+    forward(data, dy, zeros, g, 4);
 }
 
 typedef struct {
@@ -276,16 +288,17 @@ static void wino_output(float *y, const float *data, const float *bias, const fl
                         const bd_wino *g) {
     const output o = {y, bias, z};
     for (int t = g->first; t < g->first + g->count; t++) {
-        piece p = find_piece(g, t, BD_WINO_OUT);
+        piece p = find_piece(g, t);
         size_t at = p.image + ((size_t)p.r0 * (size_t)g->w + (size_t)p.q0) * (size_t)g->c;
         int rows = g->h - p.r0, cols = g->w - p.q0;
+        const bool inside = rows >= BD_WINO_OUT && cols >= BD_WINO_OUT;
         const float *mine = data + (size_t)(t - g->first) * (size_t)g->block;
         for (int k = 0; k < g->c; k += W) {
             const float *from = mine + (size_t)(k / g->block) * g->next + (size_t)(k % g->block);
             if (g->c - k < W)
                 output_piece(&o, from, g->point, g, at, rows, cols, (size_t)k, false, false,
                              g->c - k);
-            else if (p.inside)
+            else if (inside)
                 output_piece(&o, from, g->point, g, at, rows, cols, (size_t)k, true, true, W);
             else
                 output_piece(&o, from, g->point, g, at, rows, cols, (size_t)k, false, true, W);

@@ -8,8 +8,9 @@
 #include <stddef.h>
 
 /* c [m,n] = start + a b. Element (i, p) of a lies at a[i row + p step]. b comes in panels of `panel` columns, a multiple
- * of the width of a register: element (p, j) lies at b[(j / panel) next + p ldb + j % panel]. Sums begin with c itself
- * (accumulate), with init [n], or with 0. */
+ * of the width of a register: element (p, j) lies at b[(j / panel) next + p ldb + j % panel]; the last panel is as wide
+ * as the others, what it holds past column n is read and does not matter. Sums begin with c itself (accumulate), with
+ * init [n], or with 0. */
 typedef struct {
     float *c;
     const float *a, *b, *init; /* init: NULL = 0 */
@@ -38,10 +39,10 @@ typedef struct {
 
     void (*product)(const bd_product *p);
 
-    /* data = B^T piece B: input pieces, 6 x 6 */
-    void (*wino_input)(float *data, const float *x, const bd_wino *g);
-    /* data = A piece A^T: pieces of the output's gradient, 4 x 4 */
-    void (*wino_output_bwd)(float *data, const float *dy, const bd_wino *g);
+    /* data = B^T piece B: input pieces, 6 x 6; zeros: 6 c of them */
+    void (*wino_input)(float *data, const float *x, const float *zeros, const bd_wino *g);
+    /* data = A piece A^T: pieces of the output's gradient, 4 x 4; zeros: 4 c of them */
+    void (*wino_output_bwd)(float *data, const float *dy, const float *zeros, const bd_wino *g);
     /* piece = A^T data A + bias[c] + z; bias and z (same shape as y) may be NULL */
     void (*wino_output)(float *y, const float *data, const float *bias, const float *z,
                         const bd_wino *g);

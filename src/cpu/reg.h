@@ -12,7 +12,8 @@
 #endif
 
 #if defined(BD_REG_PLAIN)
-enum { W = BD_REG_PLAIN, REGISTERS = 32 };
+#define REGISTERS 32
+enum { W = BD_REG_PLAIN };
 typedef float reg __attribute__((vector_size(W * sizeof(float))));
 static inline reg reg_load(const float *p) {
     reg v;
@@ -28,7 +29,8 @@ static inline reg reg_fma(float a, reg b, reg c) {
 }
 #elif defined(__AVX512F__)
 #include <immintrin.h>
-enum { W = 16, REGISTERS = 32 };
+#define REGISTERS 32
+enum { W = 16 };
 typedef __m512 reg;
 static inline reg reg_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void reg_store(float *p, reg v) { _mm512_storeu_ps(p, v); }
@@ -38,7 +40,8 @@ static inline reg reg_fma(float a, reg b, reg c) {
 }
 #else
 #include <immintrin.h>
-enum { W = 8, REGISTERS = 16 };
+#define REGISTERS 16
+enum { W = 8 };
 typedef __m256 reg;
 static inline reg reg_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void reg_store(float *p, reg v) { _mm256_storeu_ps(p, v); }

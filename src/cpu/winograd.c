@@ -8,7 +8,7 @@
 #include "cpu/conv.h"
 
 /* Floats of transformed pieces worked on at once: they stay in the second-level cache. */
-enum { BUDGET = 96 << 10, PIECES_MIN = 24, WEIGHT_BUDGET = 4 << 20, CHANNELS = 48 };
+enum { BUDGET = 96 << 10, PIECES_MIN = 64, WEIGHT_BUDGET = 4 << 20, CHANNELS = 48 };
 
 typedef struct {
     bd_wino in, out;
@@ -45,6 +45,24 @@ static int equal_parts(int n, int most, int unit) {
     return bd_round_up((n + parts - 1) / parts, unit);
 }
 
+/* Floats from one point to the next: an odd number of cache lines, so that the 36 of a piece do not fall on a few sets of
+ * the cache. */
+static size_t point_floats(int count, int block) {
+    const size_t line = 16, lines = (floats(1, count, block) + line - 1) / line;
+    return (lines | 1) * line;
+}
+
+/* All points of the blocks that `channels` are cut into. */
+static size_t pieces_floats(int count, int channels, int block) {
+    size_t blocks = (size_t)((channels + block - 1) / block);
+    return blocks * BD_WINO_POINTS * point_floats(count, block);
+}
+
+/* A row of a piece that lies outside the image. */
+static size_t zero_floats(const bd_conv *c) {
+    return (size_t)BD_WINO_IN * (size_t)(c->s.i > c->s.o ? c->s.i : c->s.o);
+}
+
 static void init_weight(bd_conv *c, int pieces) {
     const bd_conv_shape *s = &c->s;
     const int unit = 2 * c->kernels->width;
@@ -58,7 +76,8 @@ static void init_weight(bd_conv *c, int pieces) {
     c->block = pieces <= most ? pieces : equal_parts(pieces, most, 4);
     bool once = c->block >= pieces;
     c->packed_floats = floats(9, s->i, s->o);
-    c->scratch_floats = floats(BD_WINO_POINTS, c->block, width_i + width_o) +
+    c->scratch_floats = zero_floats(c) + pieces_floats(c->block, s->i, c->block_i) +
+                        pieces_floats(c->block, s->o, c->block_o) +
                         (once ? floats(BD_WINO_POINTS, c->block_i, c->block_o)
                               : floats(BD_WINO_POINTS, width_i, width_o));
 }
@@ -74,7 +93,8 @@ void bd_wino_init(bd_conv *c) {
     if (most < PIECES_MIN) most = PIECES_MIN;
     c->block = d.pieces <= most ? d.pieces : equal_parts(d.pieces, most, 12);
     c->packed_floats = floats(BD_WINO_POINTS, d.in.c, bd_round_up(d.out.c, bd_conv_panel(c)));
-    c->scratch_floats = floats(BD_WINO_POINTS, c->block, d.in.c + out);
+    c->scratch_floats =
+        zero_floats(c) + pieces_floats(c->block, d.in.c, d.in.c) + pieces_floats(c->block, out, out);
 }
 
 /* U [36][panels][in][panel] */
@@ -105,8 +125,8 @@ static void lay_out(bd_wino *g, int first, int count, int block) {
     g->first = first;
     g->count = count;
     g->block = block;
-    g->point = floats(1, count, block);
-    g->next = floats(BD_WINO_POINTS, count, block);
+    g->point = point_floats(count, block);
+    g->next = BD_WINO_POINTS * g->point;
 }
 
 static void run_image(const bd_conv *c, const float *x, const float *u, const float *bias,
@@ -114,12 +134,14 @@ static void run_image(const bd_conv *c, const float *x, const float *u, const fl
     sides d = find_sides(c);
     const int out = bd_round_up(d.out.c, c->kernels->width), panel = bd_conv_panel(c);
     const size_t point = floats(1, d.in.c, bd_round_up(d.out.c, panel));
-    float *v = scratch, *m = scratch + floats(BD_WINO_POINTS, c->block, d.in.c);
+    float *zeros = scratch, *v = zeros + zero_floats(c),
+          *m = v + pieces_floats(c->block, d.in.c, d.in.c);
+    memset(zeros, 0, zero_floats(c) * sizeof *zeros);
     for (int t = 0; t < d.pieces; t += c->block) {
         int count = d.pieces - t < c->block ? d.pieces - t : c->block;
         lay_out(&d.in, t, count, d.in.c);
         lay_out(&d.out, t, count, out);
-        c->kernels->wino_input(v, x, &d.in);
+        c->kernels->wino_input(v, x, zeros, &d.in);
         bd_product p = {.ldc = (size_t)out,
                         .row = (size_t)d.in.c,
                         .step = 1,
@@ -171,18 +193,19 @@ static void weight_filters(const bd_conv *c, float *dw, const float *du, int i0,
 static void run_weight(const bd_conv *c, const float *x, const float *dy, float *dw,
                        float *scratch) {
     sides d = find_sides(c);
-    const int width_i = bd_round_up(c->s.i, c->block_i), width_o = bd_round_up(c->s.o, c->block_o);
     const bool once = c->block >= d.pieces;
-    float *v = scratch, *m = v + floats(BD_WINO_POINTS, c->block, width_i),
-          *du = m + floats(BD_WINO_POINTS, c->block, width_o);
+    float *zeros = scratch, *v = zeros + zero_floats(c),
+          *m = v + pieces_floats(c->block, c->s.i, c->block_i),
+          *du = m + pieces_floats(c->block, c->s.o, c->block_o);
     const size_t block = floats(BD_WINO_POINTS, c->block_i, c->block_o);
+    memset(zeros, 0, zero_floats(c) * sizeof *zeros);
     for (int t = 0; t < d.pieces; t += c->block) {
         int count = d.pieces - t < c->block ? d.pieces - t : c->block;
         bool last = t + count == d.pieces;
         lay_out(&d.in, t, count, c->block_i);
         lay_out(&d.out, t, count, c->block_o);
-        c->kernels->wino_input(v, x, &d.in);
-        c->kernels->wino_output_bwd(m, dy, &d.out);
+        c->kernels->wino_input(v, x, zeros, &d.in);
+        c->kernels->wino_output_bwd(m, dy, zeros, &d.out);
         float *mine = du;
         for (int o = 0; o < c->s.o; o += c->block_o)
             for (int i = 0; i < c->s.i; i += c->block_i, mine += once ? 0 : block) {
