@@ -4,33 +4,65 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Floats of gathered rows, and of the two sides of a product of pixels, worked on at once. */
-enum { GATHERED = 64 << 10, ROWS_MIN = 24, PIXELS = 256 };
+/* Floats of gathered rows worked on at once, and least and most of the pixels. */
+enum { GATHERED = 64 << 10, PIXELS_MIN = 24, PIXELS = 256, PIXELS_WEIGHT = 96 };
+/* Channels that a block of a gradient's rows and columns holds: with PIXELS_WEIGHT pixels it stays in the cache. */
+enum { BLOCK_ROWS = 48 };
 
-static size_t image_floats(int n, int h, int w, int c) {
-    return (size_t)n * (size_t)h * (size_t)w * (size_t)c;
-}
-
-static int taps(const bd_conv *c) { return c->s.attr.kh * c->s.attr.kw; }
-static int depth(const bd_conv *c) { return taps(c) * c->s.i; } /* of a gathered row */
-static int pixels(const bd_conv *c) { return c->s.n * c->s.oh * c->s.ow; }
 static int least(int a, int b) { return a < b ? a : b; }
+static int taps(const bd_conv *c) { return c->s.attr.kh * c->s.attr.kw; }
+static int pixels(const bd_conv *c) { return c->s.n * c->s.oh * c->s.ow; }
 
 static bool same_size(const bd_conv_attr *a, int k) {
     return a->kh == k && a->kw == k && a->stride == 1;
 }
 
-/* Winograd wants vectors of channels, and pieces that are not mostly padding. */
-static bool winograd_pays(const bd_conv_shape *s) {
+/* Winograd wants vectors of the channels it sums over, and pieces that are not mostly padding. */
+static bool winograd_pays(bd_conv_dir dir, const bd_conv_shape *s) {
     const bd_conv_attr *a = &s->attr;
     int h = bd_round_up(s->oh, BD_WINO_OUT), w = bd_round_up(s->ow, BD_WINO_OUT);
-    return same_size(a, 3) && a->pad_top <= 2 && a->pad_left <= 2 && s->i >= 8 && s->o >= 8 &&
-           2 * s->oh * s->ow >= h * w;
+    return same_size(a, 3) && a->pad_top <= 2 && a->pad_left <= 2 &&
+           (dir == BD_CONV_BWD_DATA ? s->o : s->i) >= 8 && 2 * s->oh * s->ow >= h * w;
 }
 
 static bool is_product(const bd_conv_attr *a) {
     return same_size(a, 1) && !a->pad_top && !a->pad_left && !a->pad_bottom && !a->pad_right;
 }
+
+/* --- a filter that moves over an image ---
+ * Both the convolution and, where it moves by one pixel, the gradient of its input: there the output's gradient is read
+ * and the filter is turned round. */
+typedef struct {
+    int h, w, c;   /* what is read */
+    int oh, ow, o; /* what is written */
+    int kh, kw, stride, top, left;
+} sweep;
+
+static sweep find_sweep(const bd_conv *c) {
+    const bd_conv_shape *s = &c->s;
+    const bd_conv_attr *a = &s->attr;
+    if (c->dir == BD_CONV_BWD_DATA && a->stride == 1)
+        return (sweep){s->oh,
+                       s->ow,
+                       s->o,
+                       s->h,
+                       s->w,
+                       s->i,
+                       a->kh,
+                       a->kw,
+                       1,
+                       a->kh - 1 - a->pad_top,
+                       a->kw - 1 - a->pad_left};
+    return (sweep){s->h,  s->w,  s->i,      s->oh,      s->ow,      s->o,
+                   a->kh, a->kw, a->stride, a->pad_top, a->pad_left};
+}
+
+static int row_floats(const sweep *g) { return g->kh * g->kw * g->c; } /* of a gathered row */
+
+/* The gradient of the input by adding up what each output pixel gives: where the filter moves by more than one. */
+static bool spreads(const bd_conv *c) { return c->dir == BD_CONV_BWD_DATA && c->s.attr.stride > 1; }
+
+/* --- layout --- */
 
 /* Packed weights of a product: k rows in panels of n columns. */
 static size_t panels(const bd_conv *c, int k, int n) {
@@ -38,21 +70,25 @@ static size_t panels(const bd_conv *c, int k, int n) {
 }
 
 static void init_product(bd_conv *c) {
-    const bool gather = c->method == BD_CONV_GATHER;
-    const int rows = bd_round_up(GATHERED / depth(c), 12);
-    c->block = gather ? rows < ROWS_MIN ? ROWS_MIN : rows : PIXELS;
-    c->scratch_floats = gather ? (size_t)least(c->block, pixels(c)) * (size_t)depth(c) : 0;
-    switch (c->dir) {
-    case BD_CONV_FWD: c->packed_floats = panels(c, depth(c), c->s.o); break;
-    case BD_CONV_BWD_DATA: c->packed_floats = panels(c, c->s.o, depth(c)); break;
-    case BD_CONV_BWD_WEIGHT: c->packed_floats = (size_t)depth(c) * (size_t)c->s.o; break;
+    const bool gather = c->method == BD_CONV_GATHER, weight = c->dir == BD_CONV_BWD_WEIGHT;
+    const sweep g = find_sweep(c);
+    const int k = row_floats(&g), most = weight ? PIXELS_WEIGHT : PIXELS;
+    c->block = most;
+    if (gather) {
+        int fit = GATHERED / k < PIXELS_MIN ? PIXELS_MIN : GATHERED / k / 12 * 12;
+        c->block = weight ? least(most, fit) : fit;
     }
+    c->packed_floats = spreads(c) ? panels(c, g.o, k) : panels(c, k, g.o);
+    c->scratch_floats = gather ? (size_t)c->block * (size_t)k : 0;
+    if (!weight) return;
+    c->packed_floats = (size_t)k * (size_t)g.o;
+    c->scratch_floats += panels(c, c->block, g.o);
+    if (!gather) c->scratch_floats += (size_t)c->block * (size_t)bd_round_up(k, BLOCK_ROWS);
 }
 
-void bd_conv_init_with(bd_conv *c, bd_conv_dir dir, const bd_conv_shape *s,
-                       const bd_conv_kernels *kernels) {
-    *c = (bd_conv){.dir = dir, .s = *s, .kernels = kernels, .vec = bd_vec_best()};
-    c->method = winograd_pays(s)       ? BD_CONV_WINOGRAD
+void bd_conv_init(bd_conv *c, bd_conv_dir dir, const bd_conv_shape *s) {
+    *c = (bd_conv){.dir = dir, .s = *s, .kernels = bd_conv_kernels_best(), .vec = bd_vec_best()};
+    c->method = winograd_pays(dir, s)  ? BD_CONV_WINOGRAD
                 : is_product(&s->attr) ? BD_CONV_PRODUCT
                                        : BD_CONV_GATHER;
     if (c->method == BD_CONV_WINOGRAD)
@@ -61,10 +97,6 @@ void bd_conv_init_with(bd_conv *c, bd_conv_dir dir, const bd_conv_shape *s,
         init_product(c);
     if (dir == BD_CONV_BWD_WEIGHT && c->scratch_floats < 2 * (size_t)s->o)
         c->scratch_floats = 2 * (size_t)s->o; /* sums of the bias's gradient, in double */
-}
-
-void bd_conv_init(bd_conv *c, bd_conv_dir dir, const bd_conv_shape *s) {
-    bd_conv_init_with(c, dir, s, bd_conv_kernels_best());
 }
 
 const char *bd_conv_name(const bd_conv *c) {
@@ -77,82 +109,98 @@ size_t bd_conv_scratch_bytes(const bd_conv *c) { return c->scratch_floats * size
 
 /* --- weights --- */
 
-/* Element (o, k) of the weights, where k counts (row, column, input channel) as gathered rows do. */
-static size_t plain_at(const bd_conv *c, int o, int k) {
-    int i = k % c->s.i, tap = k / c->s.i;
+static size_t plain_at(const bd_conv *c, int o, int i, int tap) {
     return ((size_t)o * (size_t)c->s.i + (size_t)i) * (size_t)taps(c) + (size_t)tap;
 }
 
-/* FWD: rows k, columns o; BWD_DATA: rows o, columns k. */
+/* Where the weight lies that meets float k of a gathered row in column j of the result. */
+static size_t weight_at(const bd_conv *c, const sweep *g, int k, int j) {
+    int tap = k / g->c, ch = k % g->c;
+    if (c->dir == BD_CONV_BWD_DATA && !spreads(c)) /* turned round */
+        return plain_at(c, ch, j, taps(c) - 1 - tap);
+    return plain_at(c, j, ch, tap);
+}
+
 void bd_conv_pack(const bd_conv *c, float *packed, const float *plain) {
     if (c->method == BD_CONV_WINOGRAD) {
         bd_wino_pack(c, packed, plain);
         return;
     }
-    const bool fwd = c->dir == BD_CONV_FWD;
-    const int rows = fwd ? depth(c) : c->s.o, cols = fwd ? c->s.o : depth(c);
-    const int panel = bd_conv_panel(c);
+    const sweep g = find_sweep(c);
+    const bool turn = spreads(c); /* rows are the output's channels */
+    const int k = row_floats(&g), rows = turn ? g.o : k, cols = turn ? k : g.o,
+              panel = bd_conv_panel(c);
     for (int j0 = 0; j0 < cols; j0 += panel)
         for (int p = 0; p < rows; p++)
             for (int j = j0; j < j0 + panel; j++)
                 *packed++ = j >= cols ? 0
-                            : fwd     ? plain[plain_at(c, j, p)]
-                                      : plain[plain_at(c, p, j)];
+                            : turn    ? plain[weight_at(c, &g, j, p)]
+                                      : plain[weight_at(c, &g, p, j)];
 }
 
 void bd_conv_unpack(const bd_conv *c, float *plain, const float *packed) {
-    for (int k = 0; k < depth(c); k++)
-        for (int o = 0; o < c->s.o; o++) plain[plain_at(c, o, k)] = *packed++;
+    for (int tap = 0; tap < taps(c); tap++)
+        for (int i = 0; i < c->s.i; i++)
+            for (int o = 0; o < c->s.o; o++) plain[plain_at(c, o, i, tap)] = *packed++;
 }
 
 /* --- gathered rows --- */
 
-/* The pixels under the filter at one output pixel: `kw` of a row at a time. */
+/* Of an output pixel: its image, and the row and column of the filter's first tap. */
 typedef struct {
-    int n, r, q; /* image; row and column of the filter's first tap */
+    int n, r, q;
 } place;
 
-static place find_place(const bd_conv *c, int pixel) {
-    const bd_conv_shape *s = &c->s;
-    int col = pixel % s->ow, row = pixel / s->ow % s->oh;
-    return (place){pixel / s->ow / s->oh, row * s->attr.stride - s->attr.pad_top,
-                   col * s->attr.stride - s->attr.pad_left};
+static place find_place(const sweep *g, int pixel) {
+    int col = pixel % g->ow, row = pixel / g->ow % g->oh;
+    return (place){pixel / g->ow / g->oh, row * g->stride - g->top, col * g->stride - g->left};
 }
 
 /* Taps first .. first + count - 1 of a row of the filter lie inside the image, at offset `at`; count 0: none. */
 typedef struct {
     int first, count;
     size_t at;
-} run_of_taps;
+} tap_run;
 
-static run_of_taps find_run(const bd_conv *c, place p, int tap_row) {
-    const bd_conv_shape *s = &c->s;
-    int r = p.r + tap_row, first = p.q < 0 ? -p.q : 0, end = least(s->attr.kw, s->w - p.q);
-    if (r < 0 || r >= s->h || end <= first) return (run_of_taps){0, 0, 0};
-    size_t px = ((size_t)p.n * (size_t)s->h + (size_t)r) * (size_t)s->w + (size_t)(p.q + first);
-    return (run_of_taps){first, end - first, px * (size_t)s->i};
+static tap_run find_run(const sweep *g, place p, int tap_row) {
+    int r = p.r + tap_row, first = p.q < 0 ? -p.q : 0, end = least(g->kw, g->w - p.q);
+    if (r < 0 || r >= g->h || end <= first) return (tap_run){0, 0, 0};
+    size_t px = ((size_t)p.n * (size_t)g->h + (size_t)r) * (size_t)g->w + (size_t)(p.q + first);
+    return (tap_run){first, end - first, px * (size_t)g->c};
 }
 
-static void gather(const bd_conv *c, float *rows, const float *x, int first, int count) {
-    const size_t ch = (size_t)c->s.i, kw = (size_t)c->s.attr.kw;
+/* A few floats: no call. */
+static inline void copy_few(float *restrict to, const float *restrict from, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        to[i] = from[i];
+        __asm__ volatile("" ::: "memory"); /* or the compiler makes it a call again */
+    }
+}
+
+static void gather(const sweep *g, float *rows, const float *x, int first, int count) {
+    const size_t ch = (size_t)g->c, line = (size_t)g->kw * ch;
+    const bool few = line < 16;
     for (int t = 0; t < count; t++) {
-        place p = find_place(c, first + t);
-        for (int k = 0; k < c->s.attr.kh; k++, rows += kw * ch) {
-            run_of_taps run = find_run(c, p, k);
+        place p = find_place(g, first + t);
+        for (int k = 0; k < g->kh; k++, rows += line) {
+            tap_run run = find_run(g, p, k);
             size_t before = (size_t)run.first * ch, n = (size_t)run.count * ch;
-            memset(rows, 0, before * sizeof *rows);
-            if (n) memcpy(rows + before, x + run.at, n * sizeof *rows);
-            memset(rows + before + n, 0, (kw * ch - before - n) * sizeof *rows);
+            if (n < line) memset(rows, 0, line * sizeof *rows);
+            if (few)
+                copy_few(rows + before, x + run.at, n);
+            else if (n)
+                memcpy(rows + before, x + run.at, n * sizeof *rows);
         }
     }
 }
 
-static void scatter_add(const bd_conv *c, float *dx, const float *rows, int first, int count) {
-    const size_t ch = (size_t)c->s.i, kw = (size_t)c->s.attr.kw;
+static void scatter_add(const bd_conv *c, const sweep *g, float *dx, const float *rows, int first,
+                        int count) {
+    const size_t ch = (size_t)g->c, line = (size_t)g->kw * ch;
     for (int t = 0; t < count; t++) {
-        place p = find_place(c, first + t);
-        for (int k = 0; k < c->s.attr.kh; k++, rows += kw * ch) {
-            run_of_taps run = find_run(c, p, k);
+        place p = find_place(g, first + t);
+        for (int k = 0; k < g->kh; k++, rows += line) {
+            tap_run run = find_run(g, p, k);
             float *to = dx + run.at;
             c->vec->add(to, to, rows + (size_t)run.first * ch, (size_t)run.count * ch);
         }
@@ -182,54 +230,91 @@ static void begin_with(const bd_conv *c, float *y, const float *z, const float *
     for (size_t p = 0; b && p < n; p++) c->vec->add(y + p * o, z + p * o, b, o);
 }
 
-static void run_fwd(const bd_conv *c, const bd_conv_buffers *b) {
-    bd_product p = packed_product(c, b->w, c->s.o, depth(c));
-    p.init = b->b;
-    p.accumulate = b->z != NULL;
-    if (b->z) begin_with(c, b->y, b->z, b->b);
-    for (int at = 0; at < pixels(c); at += c->block) {
-        p.m = least(c->block, pixels(c) - at);
-        p.c = b->y + (size_t)at * (size_t)c->s.o;
-        p.a = b->x + (size_t)at * (size_t)c->s.i;
+/* A sweep: y = filter over x, which begins with init, or with what y holds. */
+static void run_sweep(const bd_conv *c, const bd_conv_buffers *b, const float *x, float *y,
+                      const float *init, bool accumulate) {
+    const sweep g = find_sweep(c);
+    const int all = c->s.n * g.oh * g.ow;
+    bd_product p = packed_product(c, b->w, g.o, row_floats(&g));
+    p.init = init;
+    p.accumulate = accumulate;
+    for (int at = 0; at < all; at += c->block) {
+        p.m = least(c->block, all - at);
+        p.c = y + (size_t)at * (size_t)g.o;
+        p.a = x + (size_t)at * (size_t)g.c;
         if (c->method == BD_CONV_GATHER) {
-            gather(c, b->scratch, b->x, at, p.m);
+            gather(&g, b->scratch, x, at, p.m);
             p.a = b->scratch;
         }
         c->kernels->product(&p);
     }
 }
 
-static void run_bwd_data(const bd_conv *c, const bd_conv_buffers *b) {
-    const bool spread = c->method == BD_CONV_GATHER;
-    bd_product p = packed_product(c, b->w, depth(c), c->s.o);
-    if (spread) memset(b->x, 0, image_floats(c->s.n, c->s.h, c->s.w, c->s.i) * sizeof(float));
+static void run_spread(const bd_conv *c, const bd_conv_buffers *b) {
+    const sweep g = find_sweep(c);
+    bd_product p = packed_product(c, b->w, row_floats(&g), g.o);
+    memset(b->x, 0, (size_t)c->s.n * (size_t)g.h * (size_t)g.w * (size_t)g.c * sizeof(float));
+    p.c = b->scratch;
     for (int at = 0; at < pixels(c); at += c->block) {
         p.m = least(c->block, pixels(c) - at);
-        p.a = b->y + (size_t)at * (size_t)c->s.o;
-        p.c = spread ? b->scratch : b->x + (size_t)at * (size_t)c->s.i;
+        p.a = b->y + (size_t)at * (size_t)g.o;
         c->kernels->product(&p);
-        if (spread) scatter_add(c, b->x, b->scratch, at, p.m);
+        scatter_add(c, &g, b->x, b->scratch, at, p.m);
     }
 }
 
-static void run_bwd_weight(const bd_conv *c, const bd_conv_buffers *b) {
-    bd_product p = {.c = b->w,
-                    .ldc = (size_t)c->s.o,
+/* to [blocks][rows][block] = from [rows][cols], the last block filled up with zeros */
+static void to_blocks(float *to, const float *from, int rows, int cols, int block) {
+    for (int j = 0; j < cols; j += block) {
+        size_t n = (size_t)least(block, cols - j);
+        for (int r = 0; r < rows; r++, to += block) {
+            memcpy(to, from + (size_t)r * (size_t)cols + j, n * sizeof *to);
+            memset(to + n, 0, ((size_t)block - n) * sizeof *to);
+        }
+    }
+}
+
+/* dw [k,o] (+)= rows^T dy: rows in blocks of their floats where they are pixels of x, so that columns lie close. */
+static void run_weight(const bd_conv *c, const bd_conv_buffers *b) {
+    const sweep g = find_sweep(c);
+    const bool gathers = c->method == BD_CONV_GATHER;
+    const int k = row_floats(&g), panel = bd_conv_panel(c), all = pixels(c);
+    const int block = gathers ? k : BLOCK_ROWS;
+    float *rows = b->scratch, *dy = rows + (size_t)c->block * (size_t)bd_round_up(k, block);
+    bd_product p = {.ldc = (size_t)g.o,
                     .row = 1,
-                    .step = (size_t)depth(c),
-                    .ldb = (size_t)c->s.o,
-                    .m = depth(c),
-                    .n = c->s.o,
-                    .panel = 1 << 30};
-    for (int at = 0; at < pixels(c); at += c->block, p.accumulate = true) {
-        p.k = least(c->block, pixels(c) - at);
-        p.b = b->y + (size_t)at * (size_t)c->s.o;
-        p.a = b->x + (size_t)at * (size_t)c->s.i;
-        if (c->method == BD_CONV_GATHER) {
-            gather(c, b->scratch, b->x, at, p.k);
-            p.a = b->scratch;
+                    .step = (size_t)block,
+                    .ldb = (size_t)panel,
+                    .n = g.o,
+                    .panel = panel};
+    for (int at = 0; at < all; at += c->block, p.accumulate = true) {
+        p.k = least(c->block, all - at);
+        p.b = dy;
+        p.next = (size_t)p.k * (size_t)panel;
+        to_blocks(dy, b->y + (size_t)at * (size_t)g.o, p.k, g.o, panel);
+        if (gathers)
+            gather(&g, rows, b->x, at, p.k);
+        else
+            to_blocks(rows, b->x + (size_t)at * (size_t)k, p.k, k, block);
+        for (int i = 0; i < k; i += block) {
+            p.m = least(block, k - i);
+            p.a = rows + (size_t)i * (size_t)p.k;
+            p.c = b->w + (size_t)i * (size_t)g.o;
+            c->kernels->product(&p);
         }
-        c->kernels->product(&p);
+    }
+}
+
+static void run_product(const bd_conv *c, const bd_conv_buffers *b) {
+    if (c->dir == BD_CONV_BWD_WEIGHT)
+        run_weight(c, b);
+    else if (spreads(c))
+        run_spread(c, b);
+    else if (c->dir == BD_CONV_BWD_DATA)
+        run_sweep(c, b, b->y, b->x, NULL, false);
+    else {
+        if (b->z) begin_with(c, b->y, b->z, b->b);
+        run_sweep(c, b, b->x, b->y, b->b, b->z != NULL);
     }
 }
 
@@ -241,10 +326,6 @@ void bd_conv_run(const bd_conv *c, const bd_conv_buffers *b) {
     if (c->dir == BD_CONV_BWD_WEIGHT && !b->w) return;
     if (c->method == BD_CONV_WINOGRAD)
         bd_wino_run(c, b);
-    else if (c->dir == BD_CONV_FWD)
-        run_fwd(c, b);
-    else if (c->dir == BD_CONV_BWD_DATA)
-        run_bwd_data(c, b);
     else
-        run_bwd_weight(c, b);
+        run_product(c, b);
 }

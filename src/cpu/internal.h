@@ -11,8 +11,8 @@
 #include "graph/plan.h"
 
 typedef struct {
-    void **data;          /* by tensor id */
-    void **workspace;     /* by node */
+    void **data;           /* by tensor id */
+    void **workspace;      /* by node */
     bd_conv_buffers *conv; /* by node */
     char *arena, *leaves, *grads;
 } cpu_worker;

@@ -51,7 +51,8 @@ static inline reg reg_fma(float a, reg b, reg c) {
 }
 #endif
 
-/* The first n lanes; the others are zero, or stay as they are in memory. */
+/* The first n lanes, n < W; the others are zero, or stay as they are in memory. */
+#if defined(BD_REG_PLAIN)
 static inline reg reg_load_part(const float *p, int n) {
     float t[W] = {0};
     memcpy(t, p, (size_t)n * sizeof *t);
@@ -62,5 +63,24 @@ static inline void reg_store_part(float *p, reg v, int n) {
     reg_store(t, v);
     memcpy(p, t, (size_t)n * sizeof *t);
 }
+#elif defined(__AVX512F__)
+static inline __mmask16 reg_mask(int n) { return (__mmask16)((1u << n) - 1); }
+static inline reg reg_load_part(const float *p, int n) {
+    return _mm512_maskz_loadu_ps(reg_mask(n), p);
+}
+static inline void reg_store_part(float *p, reg v, int n) {
+    _mm512_mask_storeu_ps(p, reg_mask(n), v);
+}
+#else
+static inline __m256i reg_mask(int n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline reg reg_load_part(const float *p, int n) {
+    return _mm256_maskload_ps(p, reg_mask(n));
+}
+static inline void reg_store_part(float *p, reg v, int n) {
+    _mm256_maskstore_ps(p, reg_mask(n), v);
+}
+#endif
 
 #endif

@@ -93,8 +93,8 @@ void bd_wino_init(bd_conv *c) {
     if (most < PIECES_MIN) most = PIECES_MIN;
     c->block = d.pieces <= most ? d.pieces : equal_parts(d.pieces, most, 12);
     c->packed_floats = floats(BD_WINO_POINTS, d.in.c, bd_round_up(d.out.c, bd_conv_panel(c)));
-    c->scratch_floats =
-        zero_floats(c) + pieces_floats(c->block, d.in.c, d.in.c) + pieces_floats(c->block, out, out);
+    c->scratch_floats = zero_floats(c) + pieces_floats(c->block, d.in.c, d.in.c) +
+                        pieces_floats(c->block, out, out);
 }
 
 /* U [36][panels][in][panel] */
