@@ -27,6 +27,11 @@ static inline reg reg_fma(float a, reg b, reg c) {
     for (int l = 0; l < W; l++) c[l] = __builtin_fmaf(a, b[l], c[l]);
     return c;
 }
+/* the same of three registers */
+static inline reg reg_fmadd(reg a, reg b, reg c) {
+    for (int l = 0; l < W; l++) c[l] = __builtin_fmaf(a[l], b[l], c[l]);
+    return c;
+}
 #elif defined(__AVX512F__)
 #include <immintrin.h>
 #define REGISTERS 32
@@ -35,6 +40,7 @@ typedef __m512 reg;
 static inline reg reg_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void reg_store(float *p, reg v) { _mm512_storeu_ps(p, v); }
 static inline reg reg_set(float a) { return _mm512_set1_ps(a); }
+static inline reg reg_fmadd(reg a, reg b, reg c) { return _mm512_fmadd_ps(a, b, c); }
 static inline reg reg_fma(float a, reg b, reg c) {
     return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c);
 }
@@ -46,6 +52,7 @@ typedef __m256 reg;
 static inline reg reg_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void reg_store(float *p, reg v) { _mm256_storeu_ps(p, v); }
 static inline reg reg_set(float a) { return _mm256_set1_ps(a); }
+static inline reg reg_fmadd(reg a, reg b, reg c) { return _mm256_fmadd_ps(a, b, c); }
 static inline reg reg_fma(float a, reg b, reg c) {
     return _mm256_fmadd_ps(_mm256_set1_ps(a), b, c);
 }

@@ -122,26 +122,48 @@ static inline double square_sum(const float *a, const float *b, size_t n) {
 static double sum_sq_diff(const float *a, const float *b, size_t n) { return square_sum(a, b, n); }
 static double sum_sq(const float *a, size_t n) { return square_sum(a, NULL, n); }
 
-/* sum[c] = sum over hw of x[hw,c]: float over CHUNK pixels, then double. */
-static void channel_sums(double *sum, const float *x, int hw, int c) {
-    for (int j = 0; j < c; j++) sum[j] = 0;
-    for (int p0 = 0; p0 < hw; p0 += CHUNK) {
-        int p1 = p0 + CHUNK < hw ? p0 + CHUNK : hw;
-        int j = 0;
-        for (; j + LANES <= c; j += LANES) {
-            float acc[LANES] = {0};
-            for (int p = p0; p < p1; p++) {
-                const float *row = x + (size_t)p * (size_t)c + j;
-                for (int l = 0; l < LANES; l++) acc[l] += row[l];
+/* Sums over the pixels p0 .. p1 - 1 of `chunks` chunks, each added up in float on its own (side by side, so that one
+ * addition need not wait for the one before), then in order in double: of x, or of (x - shift)^2. w channels from j on.
+ * Inlined with a constant w, chunks and squares: the loop over lanes becomes vectors. */
+static inline __attribute__((always_inline)) void chunk_sums(double *sum, const float *x,
+                                                             const float *shift, int p0, int p1,
+                                                             int j, int c, const int w,
+                                                             const int chunks, const bool squares) {
+    float acc[4][LANES] = {{0}};
+    const size_t ch = (size_t)c, chunk = CHUNK * ch;
+    x += (size_t)p0 * ch + (size_t)j;
+    for (int p = p0; p < p1; p++, x += ch)
+        for (int k = 0; k < chunks; k++)
+            for (int l = 0; l < w; l++) {
+                float d = x[(size_t)k * chunk + (size_t)l];
+                if (squares) d -= shift[j + l];
+                acc[k][l] = squares ? fma_(d, d, acc[k][l]) : acc[k][l] + d;
             }
-            for (int l = 0; l < LANES; l++) sum[j + l] += acc[l];
-        }
-        for (; j < c; j++) {
-            float acc = 0;
-            for (int p = p0; p < p1; p++) acc += x[(size_t)p * (size_t)c + (size_t)j];
-            sum[j] += acc;
+    for (int k = 0; k < chunks; k++)
+        for (int l = 0; l < w; l++) sum[j + l] += acc[k][l];
+}
+
+/* sum[c] = sum over hw of x[hw,c], or of (x[hw,c] - shift[c])^2 */
+static inline __attribute__((always_inline)) void channel_moments(double *sum, const float *x,
+                                                                  const float *shift, int hw, int c,
+                                                                  const bool squares) {
+    for (int j = 0; j < c; j++) sum[j] = 0;
+    for (int j = 0; j < c; j += LANES) {
+        int p = 0, w = c - j < LANES ? c - j : LANES;
+        for (; w == LANES && p + 4 * CHUNK <= hw; p += 4 * CHUNK)
+            chunk_sums(sum, x, shift, p, p + CHUNK, j, c, LANES, 4, squares);
+        for (; p < hw; p += CHUNK) {
+            int end = p + CHUNK < hw ? p + CHUNK : hw;
+            if (w == LANES)
+                chunk_sums(sum, x, shift, p, end, j, c, LANES, 1, squares);
+            else
+                chunk_sums(sum, x, shift, p, end, j, c, w, 1, squares);
         }
     }
+}
+
+static void channel_sums(double *sum, const float *x, int hw, int c) {
+    channel_moments(sum, x, NULL, hw, c, false);
 }
 
 static void sum_hw(float *y, const float *x, float k, int n, int hw, int c, double *scratch) {
@@ -159,32 +181,8 @@ static void add_channel(float *y, const float *x, const float *v, int n, int hw,
 
 /* --- group norm --- */
 
-/* sq[c] = sum over hw of (x[hw,c] - shift[c])^2 */
 static void channel_squares(double *sq, const float *x, const float *shift, int hw, int c) {
-    for (int j = 0; j < c; j++) sq[j] = 0;
-    for (int p0 = 0; p0 < hw; p0 += CHUNK) {
-        int p1 = p0 + CHUNK < hw ? p0 + CHUNK : hw;
-        int j = 0;
-        for (; j + LANES <= c; j += LANES) {
-            float acc[LANES] = {0};
-            for (int p = p0; p < p1; p++) {
-                const float *row = x + (size_t)p * (size_t)c + j;
-                for (int l = 0; l < LANES; l++) {
-                    float d = row[l] - shift[j + l];
-                    acc[l] = fma_(d, d, acc[l]);
-                }
-            }
-            for (int l = 0; l < LANES; l++) sq[j + l] += acc[l];
-        }
-        for (; j < c; j++) {
-            float acc = 0;
-            for (int p = p0; p < p1; p++) {
-                float d = x[(size_t)p * (size_t)c + (size_t)j] - shift[j];
-                acc = fma_(d, d, acc);
-            }
-            sq[j] += acc;
-        }
-    }
+    channel_moments(sq, x, shift, hw, c, true);
 }
 
 /* Mean and 1/sqrt(var + eps) of each group of one image; shift[c] = mean - v[c] as scratch. */
@@ -207,6 +205,43 @@ static void group_stats(float *mean, float *rstd, const float *x, const float *v
     }
 }
 
+/* y = act(a (x - b) + beta) over LANES channels from j on. Inlined with a constant act. */
+static inline __attribute__((always_inline)) void norm_apply(float *y, const float *x,
+                                                             const float *a, const float *b,
+                                                             const float *beta, int hw, int c,
+                                                             const bool act) {
+    enum { PARTS = LANES / W };
+    reg aj[PARTS], bj[PARTS], betaj[PARTS];
+    for (int q = 0; q < PARTS; q++) {
+        aj[q] = reg_load(a + q * W);
+        bj[q] = reg_load(b + q * W);
+        betaj[q] = reg_load(beta + q * W);
+    }
+    for (int p = 0; p < hw; p++, x += c, y += c) {
+        float u[LANES];
+        for (int q = 0; q < PARTS; q++)
+            reg_store(act ? u + q * W : y + q * W,
+                      reg_fmadd(reg_load(x + q * W) - bj[q], aj[q], betaj[q]));
+        for (int l = 0; act && l < LANES; l++) y[l] = u[l] * sigmoid(u[l]);
+    }
+}
+
+static void norm_image(float *y, const float *x, const float *a, const float *b, const float *beta,
+                       const bd_vec_norm *s) {
+    int j = 0;
+    for (; j + LANES <= s->c; j += LANES)
+        if (s->silu)
+            norm_apply(y + j, x + j, a + j, b + j, beta + j, s->hw, s->c, true);
+        else
+            norm_apply(y + j, x + j, a + j, b + j, beta + j, s->hw, s->c, false);
+    for (; j < s->c; j++)
+        for (size_t p = 0; p < (size_t)s->hw; p++) {
+            size_t at = p * (size_t)s->c + (size_t)j;
+            float u = fma_(x[at] - b[j], a[j], beta[j]);
+            y[at] = s->silu ? u * sigmoid(u) : u;
+        }
+}
+
 static void group_norm(float *y, float *mean, float *rstd, const float *x, const float *gamma,
                        const float *beta, const float *v, const bd_vec_norm *s, double *scratch) {
     int c = s->c, per = c / s->groups;
@@ -218,17 +253,7 @@ static void group_norm(float *y, float *mean, float *rstd, const float *x, const
         const float *vn = v ? v + (size_t)n * (size_t)c : NULL;
         group_stats(mean, rstd, x, vn, s, scratch, b);
         for (int j = 0; j < c; j++) a[j] = rstd[j / per] * gamma[j];
-        for (int p = 0; p < s->hw; p++) {
-            const float *xp = x + (size_t)p * (size_t)c;
-            float *yp = y + (size_t)p * (size_t)c;
-            if (s->silu)
-                for (int j = 0; j < c; j++) {
-                    float u = fma_(xp[j] - b[j], a[j], beta[j]);
-                    yp[j] = u * sigmoid(u);
-                }
-            else
-                for (int j = 0; j < c; j++) yp[j] = fma_(xp[j] - b[j], a[j], beta[j]);
-        }
+        norm_image(y, x, a, b, beta, s);
         x += image;
         y += image;
         mean += s->groups;
@@ -282,6 +307,24 @@ static void norm_bwd_sums(const norm_bwd *k) {
     }
 }
 
+/* dx = r dx + k1 (x - o) + k0 over the channels j .. j + W - 1 */
+static inline void norm_bwd_apply(const norm_bwd *k, const float *k1, const float *k0, int j) {
+    const reg r = reg_load(k->r + j), o = reg_load(k->o + j), c1 = reg_load(k1 + j),
+              c0 = reg_load(k0 + j);
+    const float *x = k->x + j;
+    float *dx = k->dx + j;
+    for (int p = 0; p < k->hw; p++, x += k->c, dx += k->c)
+        reg_store(dx, reg_fmadd(r, reg_load(dx), reg_fmadd(c1, reg_load(x) - o, c0)));
+}
+
+static void norm_bwd_rest(const norm_bwd *k, const float *k1, const float *k0, int j) {
+    for (; j < k->c; j++)
+        for (size_t p = 0; p < (size_t)k->hw; p++) {
+            size_t at = p * (size_t)k->c + (size_t)j;
+            k->dx[at] = fma_(k->r[j], k->dx[at], fma_(k1[j], k->x[at] - k->o[j], k0[j]));
+        }
+}
+
 static void group_norm_bwd(float *dx, float *dgamma, float *dbeta, const float *dy, const float *x,
                            const float *mean, const float *rstd, const float *gamma,
                            const float *beta, const float *v, const bd_vec_norm *s,
@@ -317,11 +360,9 @@ static void group_norm_bwd(float *dx, float *dgamma, float *dbeta, const float *
                 r[j] *= gamma[j];
             }
         }
-        for (int p = 0; p < s->hw; p++) {
-            const float *xp = x + (size_t)p * (size_t)c;
-            float *dp = dx + (size_t)p * (size_t)c;
-            for (int j = 0; j < c; j++) dp[j] = fma_(r[j], dp[j], fma_(k1[j], xp[j] - o[j], k0[j]));
-        }
+        int j = 0;
+        for (; j + W <= c; j += W) norm_bwd_apply(&k, k1, k0, j);
+        norm_bwd_rest(&k, k1, k0, j);
         x += image;
         dx += image;
         dy += image;
