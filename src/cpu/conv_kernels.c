@@ -28,24 +28,22 @@ enum { ROWS = 12 };
  * a lies together and where a column does. */
 enum { TERMS_ROW = 256, TERMS_COLUMN = 96 };
 
-/* rows x cols registers of c from row i and column j on, held in registers while k runs; the last register of a row
- * holds `tail` columns. Inlined with constant rows and cols, so that the loops over them disappear. */
-INLINE void product_block(const bd_product *g, const int rows, const int cols, const bool whole,
-                          int i, int j, int tail) {
+/* rows x cols registers of c from row i and column j on, held in registers while k runs over the panel b; the last
+ * register of a row holds `tail` columns. Inlined with constant rows and cols, so that the loops over them disappear. */
+INLINE void product_block(const bd_product *g, const float *b, const int rows, const int cols,
+                          const bool whole, int i, int j, int tail) {
     float *c = g->c + (size_t)i * g->ldc + (size_t)j;
     const float *a = g->a + (size_t)i * g->row;
-    const float *b = g->b + (size_t)(j / g->panel) * g->next + (size_t)(j % g->panel);
-    const float *init = g->init ? g->init + j : NULL;
-    const size_t row = g->row, step = g->step, ldb = g->ldb;
+    const float *start = g->accumulate ? c : g->init ? g->init + j : NULL;
+    const size_t row = g->row, step = g->step, ldb = g->ldb, ldc = g->ldc,
+                 next = g->accumulate ? ldc : 0;
     reg acc[ROWS][2];
     for (int r = 0; r < rows; r++)
         for (int q = 0; q < cols; q++) {
-            const float *from = g->accumulate ? c + (size_t)r * g->ldc : init;
-            acc[r][q] = !from   ? reg_set(0)
-                        : whole ? reg_load(from + W * q)
-                                : reg_load_part(from + W * q, tail);
+            const float *from = start + (size_t)r * next + W * q;
+            acc[r][q] = !start ? reg_set(0) : whole ? reg_load(from) : reg_load_part(from, tail);
         }
-    for (int p = 0; p < g->k; p++, b += ldb, a += step) {
+    for (int p = g->k; p > 0; p--, b += ldb, a += step) {
         reg bv[2];
         for (int q = 0; q < cols; q++) bv[q] = reg_load(b + W * q);
         for (int r = 0; r < rows; r++)
@@ -54,7 +52,7 @@ INLINE void product_block(const bd_product *g, const int rows, const int cols, c
     }
     for (int r = 0; r < rows; r++)
         for (int q = 0; q < cols; q++) {
-            float *to = c + (size_t)r * g->ldc + W * q;
+            float *to = c + (size_t)r * ldc + W * q;
             if (whole)
                 reg_store(to, acc[r][q]);
             else
@@ -62,10 +60,11 @@ INLINE void product_block(const bd_product *g, const int rows, const int cols, c
         }
 }
 
-#define BLOCK(rows) product_block(g, rows, cols, whole, i, j, tail)
+#define BLOCK(rows) product_block(g, b, rows, cols, whole, i, j, tail)
 
 /* All rows of `cols` registers of columns. */
 INLINE void product_panel(const bd_product *g, const int cols, const bool whole, int j, int tail) {
+    const float *b = g->b + (size_t)(j / g->panel) * g->next + (size_t)(j % g->panel);
     int i = 0;
     for (; i + ROWS <= g->m; i += ROWS) BLOCK(ROWS);
 #if ROWS_ARE_MANY
