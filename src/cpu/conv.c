@@ -86,8 +86,9 @@ static void init_product(bd_conv *c) {
     if (!gather) c->scratch_floats += (size_t)c->block * (size_t)bd_round_up(k, BLOCK_ROWS);
 }
 
-void bd_conv_init(bd_conv *c, bd_conv_dir dir, const bd_conv_shape *s) {
-    *c = (bd_conv){.dir = dir, .s = *s, .kernels = bd_conv_kernels_best(), .vec = bd_vec_best()};
+void bd_conv_init_with(bd_conv *c, bd_conv_dir dir, const bd_conv_shape *s,
+                       const bd_conv_kernels *kernels) {
+    *c = (bd_conv){.dir = dir, .s = *s, .kernels = kernels, .vec = bd_vec_best()};
     c->method = winograd_pays(dir, s)  ? BD_CONV_WINOGRAD
                 : is_product(&s->attr) ? BD_CONV_PRODUCT
                                        : BD_CONV_GATHER;
@@ -97,6 +98,10 @@ void bd_conv_init(bd_conv *c, bd_conv_dir dir, const bd_conv_shape *s) {
         init_product(c);
     if (dir == BD_CONV_BWD_WEIGHT && c->scratch_floats < 2 * (size_t)s->o)
         c->scratch_floats = 2 * (size_t)s->o; /* sums of the bias's gradient, in double */
+}
+
+void bd_conv_init(bd_conv *c, bd_conv_dir dir, const bd_conv_shape *s) {
+    bd_conv_init_with(c, dir, s, bd_conv_kernels_best());
 }
 
 const char *bd_conv_name(const bd_conv *c) {
