@@ -18,7 +18,7 @@ void cpu_nodes_run(const bd_graph *g, void **data) {
         assert_non_null(op->run);
         void *workspace = malloc(op->workspace ? op->workspace(g, n) : 1);
         assert_non_null(workspace);
-        const cpu_call call = {g, n, bd_vec_best(), data, workspace};
+        const cpu_call call = {g, n, bd_vec_best(), bd_conv_kernels_best(), data, workspace};
         bd_status st = op->run(&call);
         free(workspace);
         if (st) fail_msg("CPU: status %d: %s", st, bd_error());

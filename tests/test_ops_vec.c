@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "cpu/conv_kernels.h"
 #include "cpu/vec.h"
 #include "ref/check.h"
 
@@ -64,7 +65,6 @@ static size_t per_group(const size *s) { return (size_t)s->n * (size_t)s->groups
 static size_t channel(const size *s) { return (size_t)s->c; }
 static size_t four(const size *s) { return 4 * all(s); }
 static size_t none(const size *s) { return 0 * (size_t)s->n; }
-static size_t product(const size *s) { return (size_t)s->n * (size_t)s->w; }
 static bd_vec_norm norm_of(const size *s, bool silu) {
     return (bd_vec_norm){s->n, s->h * s->w, s->c, s->groups, 1e-5f, silu};
 }
@@ -129,13 +129,6 @@ static void k_norm_bwd_v(const bd_vec *v, const size *s) {
     bd_vec_norm t = norm_of(s, false);
     v->group_norm_bwd(b[0], b[7], b[1], b[2], b[3], b[4], b[5], b[6], b[4], b[4], &t, scratch);
 }
-static void k_gemm(const bd_vec *v, const size *s) { /* [n,w] = [n,h] [h,w] */
-    v->gemm(b[0], s->w, b[2], s->h, b[3], s->w, s->n, s->w, s->h, false);
-}
-static void k_gemm_add(const bd_vec *v, const size *s) {
-    memcpy(b[0], b[4], product(s) * sizeof(float));
-    v->gemm(b[0], s->w, b[2], s->h, b[3], s->w, s->n, s->w, s->h, true);
-}
 static void k_transpose(const bd_vec *v, const size *s) {
     v->transpose(b[0], s->n * s->h, b[2], s->w * s->c, s->n * s->h, s->w * s->c);
 }
@@ -188,8 +181,6 @@ static const kernel kernels[] = {
     {"group_norm with v", k_norm_v, all, per_group},
     {"group_norm_bwd", k_norm_bwd, all, channel},
     {"group_norm_bwd with v", k_norm_bwd_v, all, channel},
-    {"gemm", k_gemm, product, none},
-    {"gemm, added", k_gemm_add, product, none},
     {"transpose", k_transpose, all, none},
     {"softmax", k_softmax, all, none},
     {"softmax_bwd", k_softmax_bwd, all, none},
@@ -255,7 +246,7 @@ static void instruction_sets_give_equal_bits(void **state) {
 /* Leading dimensions larger than the rows. The chain of 2k products of variance 1 has partial sums of about
  * sqrt(2k), so its 2k roundings add up to about 2^-24 k; a factor of 4 covers the worst of 500 elements,
  * and the second term an element that is large itself. */
-static void gemm_and_transpose_with_strides(void **state) {
+static void product_and_transpose_with_strides(void **state) {
     (void)state;
     const bd_vec *v = bd_vec_best();
     static const int shapes[][3] = {{1, 1, 1},    {6, 32, 8},  {7, 33, 5},
@@ -265,8 +256,20 @@ static void gemm_and_transpose_with_strides(void **state) {
         int ldc = n + 3, lda = k + 2, ldb = n + 5;
         reset(i + 100);
         for (size_t j = 0; j < MAX_N; j++) b[0][j] = mark;
-        v->gemm(b[0], ldc, b[2], lda, b[3], ldb, m, n, k, false);
-        v->gemm(b[0], ldc, b[2], lda, b[3], ldb, m, n, k, true); /* twice the product */
+        bd_product p = {.c = b[0],
+                        .a = b[2],
+                        .b = b[3],
+                        .ldc = (size_t)ldc,
+                        .row = (size_t)lda,
+                        .step = 1,
+                        .ldb = (size_t)ldb,
+                        .m = m,
+                        .n = n,
+                        .k = k,
+                        .panel = 1 << 20};
+        bd_conv_kernels_best()->product(&p);
+        p.accumulate = true;
+        bd_conv_kernels_best()->product(&p); /* twice the product */
         for (int r = 0; r < m; r++)
             for (int c = 0; c < ldc; c++) {
                 double want = 0, got = b[0][r * ldc + c];
@@ -274,7 +277,7 @@ static void gemm_and_transpose_with_strides(void **state) {
                     assert_true(got == mark);
                     continue;
                 }
-                for (int p = 0; p < k; p++) want += 2.0 * b[2][r * lda + p] * b[3][p * ldb + c];
+                for (int t = 0; t < k; t++) want += 2.0 * b[2][r * lda + t] * b[3][t * ldb + c];
                 if (!(fabs(got - want) <= 0x1p-24 * (4 * (k + 4) + sqrt(2 * k) * fabs(want))))
                     fail_msg("[%d,%d] of %d x %d x %d: %.9g, reference %.9g", r, c, m, n, k, got,
                              want);
@@ -394,7 +397,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outputs_stay_inside),
         cmocka_unit_test(instruction_sets_give_equal_bits),
-        cmocka_unit_test(gemm_and_transpose_with_strides),
+        cmocka_unit_test(product_and_transpose_with_strides),
         cmocka_unit_test(in_place_gives_the_same_bits),
         cmocka_unit_test(sums_of_squares),
         cmocka_unit_test(extremes_stay_defined),

@@ -321,7 +321,7 @@ static bd_status run_node(const bd_engine *e, const cpu_worker *k, int i) {
         run_conv_node(e, k, i);
         return BD_OK;
     }
-    cpu_call c = {e->g, n, e->vec, k->data, k->workspace[i]};
+    cpu_call c = {e->g, n, e->vec, bd_conv_kernels_best(), k->data, k->workspace[i]};
     return cpu_ops[n->op].run(&c);
 }
 

@@ -45,14 +45,39 @@ typedef struct {
     const bd_graph *g;
     const bd_node *n;
     const bd_vec *vec;
+    const bd_conv_kernels *kernels;
     void **data;
     void *workspace;
 } cpu_call;
+
+/* Input or output i of the op: tensor, and data (NULL: the op has none). */
+static inline const bd_tensor *cpu_in(const cpu_call *c, int i) {
+    return bd_graph_tensor(c->g, c->n->in[i]);
+}
+static inline const bd_tensor *cpu_out(const cpu_call *c, int i) {
+    return bd_graph_tensor(c->g, c->n->out[i]);
+}
+static inline void *cpu_in_data(const cpu_call *c, int i) {
+    return c->n->in[i] < 0 ? NULL : c->data[c->n->in[i]];
+}
+static inline void *cpu_out_data(const cpu_call *c, int i) {
+    return c->n->out[i] < 0 ? NULL : c->data[c->n->out[i]];
+}
+static inline int cpu_pixels(const bd_tensor *t) { return t->dim[1] * t->dim[2]; }
+static inline size_t cpu_image_floats(const bd_tensor *t) {
+    return (size_t)cpu_pixels(t) * (size_t)t->dim[3];
+}
 
 typedef struct {
     size_t (*workspace)(const bd_graph *g, const bd_node *n); /* NULL: none */
     bd_status (*run)(const cpu_call *c); /* NULL: convolutions and STEP ops, run by the engine */
 } cpu_op;
+
+/* Attention (attention.c). */
+size_t cpu_attention_workspace(const bd_graph *g, const bd_node *n);
+size_t cpu_attention_bwd_workspace(const bd_graph *g, const bd_node *n);
+bd_status cpu_attention(const cpu_call *c);
+bd_status cpu_attention_bwd(const cpu_call *c);
 
 /* Gradients of pooling (window.c): dx [N,H,W,C] from dy [N,OH,OW,C]. */
 void cpu_max_pool_bwd(float *dx, const float *dy, const float *x, const bd_vec_window *s);

@@ -6,20 +6,6 @@
 #include "base/rng.h"
 #include "cpu/internal.h"
 
-static const bd_tensor *in(const cpu_call *c, int i) { return bd_graph_tensor(c->g, c->n->in[i]); }
-static const bd_tensor *out(const cpu_call *c, int i) {
-    return bd_graph_tensor(c->g, c->n->out[i]);
-}
-static void *in_data(const cpu_call *c, int i) {
-    return c->n->in[i] < 0 ? NULL : c->data[c->n->in[i]];
-}
-static void *out_data(const cpu_call *c, int i) {
-    return c->n->out[i] < 0 ? NULL : c->data[c->n->out[i]];
-}
-static int hw(const bd_tensor *t) { return t->dim[1] * t->dim[2]; }
-
-static size_t image_size(const bd_tensor *t) { return (size_t)hw(t) * (size_t)t->dim[3]; }
-
 /* Convolutions are bound to buffers once and run by the engine (engine.c). */
 #define run_conv2d NULL
 #define run_conv2d_bwd_data NULL
@@ -34,13 +20,14 @@ static size_t workspace_group_norm(const bd_graph *g, const bd_node *n) {
 
 static bd_vec_norm norm_shape(const cpu_call *c, const bd_tensor *x) {
     const bd_norm_attr *a = &c->n->attr.norm;
-    return (bd_vec_norm){x->dim[0], hw(x), x->dim[3], a->groups, a->eps, a->silu};
+    return (bd_vec_norm){x->dim[0], cpu_pixels(x), x->dim[3], a->groups, a->eps, a->silu};
 }
 
 static bd_status run_group_norm(const cpu_call *c) {
-    bd_vec_norm s = norm_shape(c, in(c, 0));
-    c->vec->group_norm(out_data(c, 0), out_data(c, 1), out_data(c, 2), in_data(c, 0), in_data(c, 1),
-                       in_data(c, 2), in_data(c, 3), &s, c->workspace);
+    bd_vec_norm s = norm_shape(c, cpu_in(c, 0));
+    c->vec->group_norm(cpu_out_data(c, 0), cpu_out_data(c, 1), cpu_out_data(c, 2),
+                       cpu_in_data(c, 0), cpu_in_data(c, 1), cpu_in_data(c, 2), cpu_in_data(c, 3),
+                       &s, c->workspace);
     return BD_OK;
 }
 
@@ -52,80 +39,33 @@ static size_t workspace_group_norm_bwd(const bd_graph *g, const bd_node *n) {
 }
 
 static bd_status run_group_norm_bwd(const cpu_call *c) {
-    bd_vec_norm s = norm_shape(c, in(c, 1));
+    bd_vec_norm s = norm_shape(c, cpu_in(c, 1));
     void *spare = (double *)c->workspace + 6 * s.c;
-    float *dx = c->n->out[0] < 0 ? spare : out_data(c, 0);
-    c->vec->group_norm_bwd(dx, out_data(c, 1), out_data(c, 2), in_data(c, 0), in_data(c, 1),
-                           in_data(c, 2), in_data(c, 3), in_data(c, 4), in_data(c, 5),
-                           in_data(c, 6), &s, c->workspace);
+    float *dx = c->n->out[0] < 0 ? spare : cpu_out_data(c, 0);
+    c->vec->group_norm_bwd(dx, cpu_out_data(c, 1), cpu_out_data(c, 2), cpu_in_data(c, 0),
+                           cpu_in_data(c, 1), cpu_in_data(c, 2), cpu_in_data(c, 3),
+                           cpu_in_data(c, 4), cpu_in_data(c, 5), cpu_in_data(c, 6), &s,
+                           c->workspace);
     return BD_OK;
 }
 
-/* k transposed for one head */
-static size_t workspace_attention(const bd_graph *g, const bd_node *n) {
-    return image_size(bd_graph_tensor(g, n->in[0])) * sizeof(float);
-}
-
-static bd_status run_attention(const cpu_call *c) {
-    const bd_tensor *x = in(c, 0);
-    int s = hw(x), ch = x->dim[3], heads = c->n->attr.attention.heads, d = ch / heads;
-    float *kt = c->workspace, k = (float)(1.0 / sqrt(d));
-    for (int i = 0; i < x->dim[0] * heads; i++) {
-        size_t at = (size_t)(i / heads) * image_size(x) + (size_t)(i % heads * d);
-        float *p = (float *)out_data(c, 1) + (size_t)i * (size_t)s * (size_t)s;
-        c->vec->transpose(kt, s, (float *)in_data(c, 1) + at, ch, s, d);
-        c->vec->gemm(p, s, (float *)in_data(c, 0) + at, ch, kt, s, s, s, d, false);
-        c->vec->softmax(p, s, s, k);
-        c->vec->gemm((float *)out_data(c, 0) + at, ch, p, s, (float *)in_data(c, 2) + at, ch, s, d,
-                     s, false);
-    }
-    return BD_OK;
-}
-
-/* dp and its transpose [S,S], v transposed [d,S] */
-static size_t workspace_attention_bwd(const bd_graph *g, const bd_node *n) {
-    const bd_tensor *q = bd_graph_tensor(g, n->in[1]);
-    size_t s = (size_t)hw(q);
-    return (2 * s * s + image_size(q)) * sizeof(float);
-}
-
-/* dv = p^T do;  dp = do v^T;  ds = softmax'(dp);  dq = ds k;  dk = ds^T q */
-static void attention_bwd_head(const cpu_call *c, size_t at, const float *p, int s, int d, int ch) {
-    float *dp = c->workspace, *t = dp + (size_t)s * (size_t)s, *vt = t + (size_t)s * (size_t)s;
-    const float *dout = (float *)in_data(c, 0) + at, *q = (float *)in_data(c, 1) + at,
-                *k = (float *)in_data(c, 2) + at, *v = (float *)in_data(c, 3) + at;
-    float *dq = out_data(c, 0), *dk = out_data(c, 1), *dv = out_data(c, 2);
-    c->vec->transpose(t, s, p, s, s, s);
-    if (dv) c->vec->gemm(dv + at, ch, t, s, dout, ch, s, d, s, false);
-    c->vec->transpose(vt, s, v, ch, s, d);
-    c->vec->gemm(dp, s, dout, ch, vt, s, s, s, d, false);
-    c->vec->softmax_bwd(dp, p, s, s, (float)(1.0 / sqrt(d)));
-    if (dq) c->vec->gemm(dq + at, ch, dp, s, k, ch, s, d, s, false);
-    c->vec->transpose(t, s, dp, s, s, s);
-    if (dk) c->vec->gemm(dk + at, ch, t, s, q, ch, s, d, s, false);
-}
-
-static bd_status run_attention_bwd(const cpu_call *c) {
-    const bd_tensor *q = in(c, 1);
-    int s = hw(q), ch = q->dim[3], heads = c->n->attr.attention.heads;
-    for (int i = 0; i < q->dim[0] * heads; i++) {
-        size_t at = (size_t)(i / heads) * image_size(q) + (size_t)(i % heads * (ch / heads));
-        attention_bwd_head(c, at, (float *)in_data(c, 4) + (size_t)i * (size_t)s * (size_t)s, s,
-                           ch / heads, ch);
-    }
-    return BD_OK;
-}
+#define run_attention cpu_attention
+#define run_attention_bwd cpu_attention_bwd
+#define workspace_attention cpu_attention_workspace
+#define workspace_attention_bwd cpu_attention_bwd_workspace
 
 #define workspace_add NULL
 static bd_status run_add(const cpu_call *c) {
-    c->vec->add(out_data(c, 0), in_data(c, 0), in_data(c, 1), bd_tensor_count(out(c, 0)));
+    c->vec->add(cpu_out_data(c, 0), cpu_in_data(c, 0), cpu_in_data(c, 1),
+                bd_tensor_count(cpu_out(c, 0)));
     return BD_OK;
 }
 
 #define workspace_add_channel NULL
 static bd_status run_add_channel(const cpu_call *c) {
-    const bd_tensor *x = in(c, 0);
-    c->vec->add_channel(out_data(c, 0), in_data(c, 0), in_data(c, 1), x->dim[0], hw(x), x->dim[3]);
+    const bd_tensor *x = cpu_in(c, 0);
+    c->vec->add_channel(cpu_out_data(c, 0), cpu_in_data(c, 0), cpu_in_data(c, 1), x->dim[0],
+                        cpu_pixels(x), x->dim[3]);
     return BD_OK;
 }
 
@@ -134,8 +74,9 @@ static size_t workspace_sum_hw(const bd_graph *g, const bd_node *n) {
 }
 
 static bd_status sum_pixels(const cpu_call *c, float k) {
-    const bd_tensor *x = in(c, 0);
-    c->vec->sum_hw(out_data(c, 0), in_data(c, 0), k, x->dim[0], hw(x), x->dim[3], c->workspace);
+    const bd_tensor *x = cpu_in(c, 0);
+    c->vec->sum_hw(cpu_out_data(c, 0), cpu_in_data(c, 0), k, x->dim[0], cpu_pixels(x), x->dim[3],
+                   c->workspace);
     return BD_OK;
 }
 
@@ -143,15 +84,15 @@ static bd_status run_sum_hw(const cpu_call *c) { return sum_pixels(c, 1); }
 
 #define workspace_mean_hw workspace_sum_hw
 static bd_status run_mean_hw(const cpu_call *c) {
-    return sum_pixels(c, (float)(1.0 / hw(in(c, 0))));
+    return sum_pixels(c, (float)(1.0 / cpu_pixels(cpu_in(c, 0))));
 }
 
 #define workspace_mean_hw_bwd NULL
 static bd_status run_mean_hw_bwd(const cpu_call *c) {
-    const bd_tensor *x = out(c, 0);
-    int ch = x->dim[3], n = hw(x);
-    const float *dy = in_data(c, 0);
-    float *dx = out_data(c, 0);
+    const bd_tensor *x = cpu_out(c, 0);
+    int ch = x->dim[3], n = cpu_pixels(x);
+    const float *dy = cpu_in_data(c, 0);
+    float *dx = cpu_out_data(c, 0);
     for (int i = 0; i < x->dim[0]; i++, dy += ch)
         for (int p = 0; p < n; p++, dx += ch) c->vec->scale(dx, dy, (float)(1.0 / n), (size_t)ch);
     return BD_OK;
@@ -159,8 +100,8 @@ static bd_status run_mean_hw_bwd(const cpu_call *c) {
 
 #define workspace_scale NULL
 static bd_status run_scale(const cpu_call *c) {
-    c->vec->scale(out_data(c, 0), in_data(c, 0), c->n->attr.scalar.value,
-                  bd_tensor_count(out(c, 0)));
+    c->vec->scale(cpu_out_data(c, 0), cpu_in_data(c, 0), c->n->attr.scalar.value,
+                  bd_tensor_count(cpu_out(c, 0)));
     return BD_OK;
 }
 
@@ -171,57 +112,60 @@ static void copy_channels(float *y, int cy, const float *x, int cx, size_t pixel
 
 #define workspace_concat NULL
 static bd_status run_concat(const cpu_call *c) {
-    int ca = in(c, 0)->dim[3], cb = in(c, 1)->dim[3], cy = ca + cb;
-    size_t pixels = bd_tensor_count(out(c, 0)) / (size_t)cy;
-    copy_channels(out_data(c, 0), cy, in_data(c, 0), ca, pixels, ca);
-    copy_channels((float *)out_data(c, 0) + ca, cy, in_data(c, 1), cb, pixels, cb);
+    int ca = cpu_in(c, 0)->dim[3], cb = cpu_in(c, 1)->dim[3], cy = ca + cb;
+    size_t pixels = bd_tensor_count(cpu_out(c, 0)) / (size_t)cy;
+    copy_channels(cpu_out_data(c, 0), cy, cpu_in_data(c, 0), ca, pixels, ca);
+    copy_channels((float *)cpu_out_data(c, 0) + ca, cy, cpu_in_data(c, 1), cb, pixels, cb);
     return BD_OK;
 }
 
 #define workspace_slice NULL
 static bd_status run_slice(const cpu_call *c) {
-    int cx = in(c, 0)->dim[3], cy = out(c, 0)->dim[3];
-    copy_channels(out_data(c, 0), cy, (float *)in_data(c, 0) + c->n->attr.slice.first, cx,
-                  bd_tensor_count(out(c, 0)) / (size_t)cy, cy);
+    int cx = cpu_in(c, 0)->dim[3], cy = cpu_out(c, 0)->dim[3];
+    copy_channels(cpu_out_data(c, 0), cy, (float *)cpu_in_data(c, 0) + c->n->attr.slice.first, cx,
+                  bd_tensor_count(cpu_out(c, 0)) / (size_t)cy, cy);
     return BD_OK;
 }
 
 #define workspace_upsample2 NULL
 static bd_status run_upsample2(const cpu_call *c) {
-    const bd_tensor *x = in(c, 0);
-    c->vec->upsample2(out_data(c, 0), in_data(c, 0), x->dim[0], x->dim[1], x->dim[2], x->dim[3]);
+    const bd_tensor *x = cpu_in(c, 0);
+    c->vec->upsample2(cpu_out_data(c, 0), cpu_in_data(c, 0), x->dim[0], x->dim[1], x->dim[2],
+                      x->dim[3]);
     return BD_OK;
 }
 
 #define workspace_upsample2_bwd NULL
 static bd_status run_upsample2_bwd(const cpu_call *c) {
-    const bd_tensor *x = out(c, 0);
-    c->vec->upsample2_bwd(out_data(c, 0), in_data(c, 0), x->dim[0], x->dim[1], x->dim[2],
+    const bd_tensor *x = cpu_out(c, 0);
+    c->vec->upsample2_bwd(cpu_out_data(c, 0), cpu_in_data(c, 0), x->dim[0], x->dim[1], x->dim[2],
                           x->dim[3]);
     return BD_OK;
 }
 
 #define workspace_silu NULL
 static bd_status run_silu(const cpu_call *c) {
-    c->vec->silu(out_data(c, 0), in_data(c, 0), bd_tensor_count(out(c, 0)));
+    c->vec->silu(cpu_out_data(c, 0), cpu_in_data(c, 0), bd_tensor_count(cpu_out(c, 0)));
     return BD_OK;
 }
 
 #define workspace_silu_bwd NULL
 static bd_status run_silu_bwd(const cpu_call *c) {
-    c->vec->silu_bwd(out_data(c, 0), in_data(c, 0), in_data(c, 1), bd_tensor_count(out(c, 0)));
+    c->vec->silu_bwd(cpu_out_data(c, 0), cpu_in_data(c, 0), cpu_in_data(c, 1),
+                     bd_tensor_count(cpu_out(c, 0)));
     return BD_OK;
 }
 
 #define workspace_relu NULL
 static bd_status run_relu(const cpu_call *c) {
-    c->vec->relu(out_data(c, 0), in_data(c, 0), bd_tensor_count(out(c, 0)));
+    c->vec->relu(cpu_out_data(c, 0), cpu_in_data(c, 0), bd_tensor_count(cpu_out(c, 0)));
     return BD_OK;
 }
 
 #define workspace_relu_bwd NULL
 static bd_status run_relu_bwd(const cpu_call *c) {
-    c->vec->relu_bwd(out_data(c, 0), in_data(c, 0), in_data(c, 1), bd_tensor_count(out(c, 0)));
+    c->vec->relu_bwd(cpu_out_data(c, 0), cpu_in_data(c, 0), cpu_in_data(c, 1),
+                     bd_tensor_count(cpu_out(c, 0)));
     return BD_OK;
 }
 
@@ -233,38 +177,38 @@ static bd_vec_window window(const cpu_call *c, const bd_tensor *x, const bd_tens
 
 #define workspace_max_pool NULL
 static bd_status run_max_pool(const cpu_call *c) {
-    bd_vec_window s = window(c, in(c, 0), out(c, 0));
-    c->vec->max_pool(out_data(c, 0), in_data(c, 0), &s);
+    bd_vec_window s = window(c, cpu_in(c, 0), cpu_out(c, 0));
+    c->vec->max_pool(cpu_out_data(c, 0), cpu_in_data(c, 0), &s);
     return BD_OK;
 }
 
 #define workspace_avg_pool NULL
 static bd_status run_avg_pool(const cpu_call *c) {
-    bd_vec_window s = window(c, in(c, 0), out(c, 0));
-    c->vec->avg_pool(out_data(c, 0), in_data(c, 0), &s);
+    bd_vec_window s = window(c, cpu_in(c, 0), cpu_out(c, 0));
+    c->vec->avg_pool(cpu_out_data(c, 0), cpu_in_data(c, 0), &s);
     return BD_OK;
 }
 
 #define workspace_max_pool_bwd NULL
 static bd_status run_max_pool_bwd(const cpu_call *c) {
-    bd_vec_window s = window(c, out(c, 0), in(c, 0));
-    cpu_max_pool_bwd(out_data(c, 0), in_data(c, 0), in_data(c, 1), &s);
+    bd_vec_window s = window(c, cpu_out(c, 0), cpu_in(c, 0));
+    cpu_max_pool_bwd(cpu_out_data(c, 0), cpu_in_data(c, 0), cpu_in_data(c, 1), &s);
     return BD_OK;
 }
 
 #define workspace_avg_pool_bwd NULL
 static bd_status run_avg_pool_bwd(const cpu_call *c) {
-    bd_vec_window s = window(c, out(c, 0), in(c, 0));
-    cpu_avg_pool_bwd(out_data(c, 0), in_data(c, 0), &s);
+    bd_vec_window s = window(c, cpu_out(c, 0), cpu_in(c, 0));
+    cpu_avg_pool_bwd(cpu_out_data(c, 0), cpu_in_data(c, 0), &s);
     return BD_OK;
 }
 
 #define workspace_time_embedding NULL
 static bd_status run_time_embedding(const cpu_call *c) {
     const bd_time_attr *a = &c->n->attr.time;
-    const float *t = in_data(c, 0);
-    float *y = out_data(c, 0);
-    int n = out(c, 0)->dim[0], half = out(c, 0)->dim[3] / 2;
+    const float *t = cpu_in_data(c, 0);
+    float *y = cpu_out_data(c, 0);
+    int n = cpu_out(c, 0)->dim[0], half = cpu_out(c, 0)->dim[3] / 2;
     for (int i = 0; i < n; i++, y += 2 * half)
         for (int k = 0; k < half; k++) {
             double angle = t[i] * exp(-log(10000.0) * k / (half - a->freq_shift));
@@ -276,35 +220,35 @@ static bd_status run_time_embedding(const cpu_call *c) {
 
 #define workspace_mse NULL
 static bd_status run_mse(const cpu_call *c) {
-    const bd_tensor *p = in(c, 0);
-    size_t m = image_size(p);
-    double *loss = out_data(c, 0);
+    const bd_tensor *p = cpu_in(c, 0);
+    size_t m = cpu_image_floats(p);
+    double *loss = cpu_out_data(c, 0);
     for (int i = 0; i < p->dim[0]; i++)
-        loss[i] = c->vec->sum_sq_diff((float *)in_data(c, 0) + (size_t)i * m,
-                                      (float *)in_data(c, 1) + (size_t)i * m, m) /
+        loss[i] = c->vec->sum_sq_diff((float *)cpu_in_data(c, 0) + (size_t)i * m,
+                                      (float *)cpu_in_data(c, 1) + (size_t)i * m, m) /
                   (double)m;
     return BD_OK;
 }
 
 #define workspace_mse_bwd NULL
 static bd_status run_mse_bwd(const cpu_call *c) {
-    const bd_tensor *p = in(c, 0);
-    size_t m = image_size(p);
-    const float *weight = in_data(c, 2);
+    const bd_tensor *p = cpu_in(c, 0);
+    size_t m = cpu_image_floats(p);
+    const float *weight = cpu_in_data(c, 2);
     for (int i = 0; i < p->dim[0]; i++)
         c->vec->scaled_diff(
-            (float *)out_data(c, 0) + (size_t)i * m, (float *)in_data(c, 0) + (size_t)i * m,
-            (float *)in_data(c, 1) + (size_t)i * m, (float)(2.0 * weight[i] / (double)m), m);
+            (float *)cpu_out_data(c, 0) + (size_t)i * m, (float *)cpu_in_data(c, 0) + (size_t)i * m,
+            (float *)cpu_in_data(c, 1) + (size_t)i * m, (float)(2.0 * weight[i] / (double)m), m);
     return BD_OK;
 }
 
 #define workspace_cross_entropy NULL
 static bd_status run_cross_entropy(const cpu_call *c) {
-    int n = in(c, 0)->dim[0], k = in(c, 0)->dim[3];
-    const int32_t *label = in_data(c, 1);
-    const float *logit = in_data(c, 0);
-    float *prob = out_data(c, 1);
-    double *loss = out_data(c, 0);
+    int n = cpu_in(c, 0)->dim[0], k = cpu_in(c, 0)->dim[3];
+    const int32_t *label = cpu_in_data(c, 1);
+    const float *logit = cpu_in_data(c, 0);
+    float *prob = cpu_out_data(c, 1);
+    double *loss = cpu_out_data(c, 0);
     for (int i = 0; i < n; i++, logit += k, prob += k) {
         BD_REQUIRE(label[i] >= 0 && label[i] < k, BD_E_ARG,
                    "cross_entropy: label %d is outside 0..%d", (int)label[i], k - 1);
@@ -320,10 +264,10 @@ static bd_status run_cross_entropy(const cpu_call *c) {
 
 #define workspace_cross_entropy_bwd NULL
 static bd_status run_cross_entropy_bwd(const cpu_call *c) {
-    int n = in(c, 0)->dim[0], k = in(c, 0)->dim[3];
-    const float *prob = in_data(c, 0), *weight = in_data(c, 2);
-    const int32_t *label = in_data(c, 1);
-    float *d = out_data(c, 0);
+    int n = cpu_in(c, 0)->dim[0], k = cpu_in(c, 0)->dim[3];
+    const float *prob = cpu_in_data(c, 0), *weight = cpu_in_data(c, 2);
+    const int32_t *label = cpu_in_data(c, 1);
+    float *d = cpu_out_data(c, 0);
     for (int i = 0; i < n; i++)
         for (int j = 0; j < k; j++, prob++, d++)
             *d = weight[i] * (*prob - (j == label[i] ? 1.0f : 0.0f));
@@ -337,13 +281,13 @@ static bd_rng_key noise_key(const int32_t *key, bd_stream stream) {
 
 /* Two images: the noise, and the scratch of its transposition. */
 static size_t workspace_batch_build(const bd_graph *g, const bd_node *n) {
-    return 2 * image_size(bd_graph_tensor(g, n->in[0])) * sizeof(float);
+    return 2 * cpu_image_floats(bd_graph_tensor(g, n->in[0])) * sizeof(float);
 }
 
 static void build_image(float *xt, float *y, const uint8_t *img, int32_t flags, const float *g,
                         const float *target, const float *k, const float *eps, const bd_tensor *t) {
     int w = t->dim[2], ch = t->dim[3];
-    size_t n = image_size(t);
+    size_t n = cpu_image_floats(t);
     for (size_t i = 0; i < n; i++) {
         size_t px = i / (size_t)ch, col = px % (size_t)w;
         size_t src = flags & 1 ? (px - col + (size_t)w - 1 - col) * (size_t)ch + i % (size_t)ch : i;
@@ -358,20 +302,20 @@ static void build_image(float *xt, float *y, const uint8_t *img, int32_t flags, 
 }
 
 static bd_status run_batch_build(const cpu_call *c) {
-    const bd_tensor *images = in(c, 0);
-    size_t m = image_size(images);
+    const bd_tensor *images = cpu_in(c, 0);
+    size_t m = cpu_image_floats(images);
     int h = images->dim[1], w = images->dim[2], ch = images->dim[3];
-    const int32_t *index = in_data(c, 3), *flags = in_data(c, 4), *key = in_data(c, 6);
-    const float *coef = in_data(c, 5);
+    const int32_t *index = cpu_in_data(c, 3), *flags = cpu_in_data(c, 4), *key = cpu_in_data(c, 6);
+    const float *coef = cpu_in_data(c, 5);
     float *eps = c->workspace;
-    for (int i = 0; i < out(c, 0)->dim[0]; i++) {
+    for (int i = 0; i < cpu_out(c, 0)->dim[0]; i++) {
         BD_REQUIRE(index[i] >= 0 && index[i] < images->dim[0], BD_E_ARG,
                    "batch_build: row %d is outside 0..%d", (int)index[i], images->dim[0] - 1);
         bd_rng_normal_nhwc(eps, h, w, ch, noise_key(key + 4 * i, BD_STREAM_NOISE), eps + m);
-        build_image((float *)out_data(c, 0) + (size_t)i * m,
-                    (float *)out_data(c, 1) + (size_t)i * m,
-                    (uint8_t *)in_data(c, 0) + (size_t)index[i] * m, flags[i], in_data(c, 1),
-                    in_data(c, 2), coef + 4 * i, eps, images);
+        build_image((float *)cpu_out_data(c, 0) + (size_t)i * m,
+                    (float *)cpu_out_data(c, 1) + (size_t)i * m,
+                    (uint8_t *)cpu_in_data(c, 0) + (size_t)index[i] * m, flags[i],
+                    cpu_in_data(c, 1), cpu_in_data(c, 2), coef + 4 * i, eps, images);
     }
     return BD_OK;
 }
@@ -381,7 +325,7 @@ enum { STEP_BLOCK = 512, STEP_ROWS = 1 + BD_SAMPLER_HISTORY };
 
 /* z and the scratch of its transposition of one image; x0 and all rows of one block. */
 static size_t workspace_sampler_step(const bd_graph *g, const bd_node *n) {
-    return (2 * image_size(bd_graph_tensor(g, n->in[0])) + (1 + STEP_ROWS) * STEP_BLOCK) *
+    return (2 * cpu_image_floats(bd_graph_tensor(g, n->in[0])) + (1 + STEP_ROWS) * STEP_BLOCK) *
            sizeof(float);
 }
 
@@ -421,23 +365,24 @@ static void step_block(const bd_vec *vec, float *const *image, const float **col
 }
 
 static bd_status run_sampler_step(const cpu_call *c) {
-    const bd_tensor *t = in(c, 0);
-    size_t m = image_size(t), slots = c->n->in[4] < 0 ? 0 : image_size(in(c, 4)) / m;
-    const double *coef = in_data(c, 2);
-    const int32_t *key = in_data(c, 3);
+    const bd_tensor *t = cpu_in(c, 0);
+    size_t m = cpu_image_floats(t),
+           slots = c->n->in[4] < 0 ? 0 : cpu_image_floats(cpu_in(c, 4)) / m;
+    const double *coef = cpu_in_data(c, 2);
+    const int32_t *key = cpu_in_data(c, 3);
     float *z = c->workspace, *scratch = z + 2 * m;
     for (size_t i = 0; i < (size_t)t->dim[0]; i++) {
         if (coef[BD_COEF_Z] != 0)
             bd_rng_normal_nhwc(z, t->dim[1], t->dim[2], t->dim[3],
                                noise_key(key + 4 * i, BD_STREAM_SAMPLER), z + m);
         for (size_t at = 0; at < m; at += STEP_BLOCK) {
-            float *image[STEP_ROWS] = {(float *)in_data(c, 0) + i * m + at};
+            float *image[STEP_ROWS] = {(float *)cpu_in_data(c, 0) + i * m + at};
             const float *column[BD_COLS] = {[BD_COL_X] = image[0],
-                                            [BD_COL_E] = (float *)in_data(c, 1) + i * m + at,
+                                            [BD_COL_E] = (float *)cpu_in_data(c, 1) + i * m + at,
                                             [BD_COL_Z] = z + at};
             for (size_t k = 0; k < slots; k++)
                 column[BD_COL_H + k] = image[1 + k] =
-                    (float *)in_data(c, 4) + (i * slots + k) * m + at;
+                    (float *)cpu_in_data(c, 4) + (i * slots + k) * m + at;
             step_block(c->vec, image, column, coef, scratch,
                        m - at < STEP_BLOCK ? m - at : STEP_BLOCK);
         }

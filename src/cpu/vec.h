@@ -52,9 +52,6 @@ typedef struct {
     void (*upsample2)(float *y, const float *x, int n, int h, int w, int c);
     void (*upsample2_bwd)(float *dx, const float *dy, int n, int h, int w, int c); /* h, w of dx */
 
-    /* c[m,n] = a[m,k] b[k,n] (+ c when accumulate), row-major with leading dimensions */
-    void (*gemm)(float *c, int ldc, const float *a, int lda, const float *b, int ldb, int m, int n,
-                 int k, bool accumulate);
     void (*transpose)(float *y, int ldy, const float *x, int ldx, int rows,
                       int cols); /* y[j,i] = x[i,j] */
     /* rows of p: softmax(scale * p) in place */

@@ -445,59 +445,7 @@ static inline void pool(float *y, const float *x, const bd_vec_window *s, bool m
 static void max_pool(float *y, const float *x, const bd_vec_window *s) { pool(y, x, s, false); }
 static void avg_pool(float *y, const float *x, const bd_vec_window *s) { pool(y, x, s, true); }
 
-/* --- small matrix products of attention --- */
-
-typedef struct {
-    float *c;
-    const float *a, *b;
-    int ldc, lda, ldb, m, k;
-    bool accumulate;
-} gemm_args;
-
-/* 6 x 2 registers hold a block of c: 12 of the 16 of AVX2. rows x (cols registers) of c from row i and column j on, held in registers while k runs; the sum over k is
- * one chain in order. Inlined with constant rows and cols, so that the loops over them disappear. */
-static inline __attribute__((always_inline)) void gemm_block(const int rows, const int cols, int i,
-                                                             int j, const gemm_args *g) {
-    float *c = g->c + (size_t)i * (size_t)g->ldc + j;
-    const float *a = g->a + (size_t)i * (size_t)g->lda, *b = g->b + j;
-    reg acc[6][2];
-    for (int r = 0; r < rows; r++)
-        for (int q = 0; q < cols; q++)
-            acc[r][q] = g->accumulate ? reg_load(c + (size_t)r * (size_t)g->ldc + W * q) : (reg){0};
-    for (int p = 0; p < g->k; p++, b += g->ldb) {
-        reg bv[2];
-        for (int q = 0; q < cols; q++) bv[q] = reg_load(b + W * q);
-        for (int r = 0; r < rows; r++)
-            for (int q = 0; q < cols; q++)
-                acc[r][q] = reg_fma(a[(size_t)r * (size_t)g->lda + (size_t)p], bv[q], acc[r][q]);
-    }
-    for (int r = 0; r < rows; r++)
-        for (int q = 0; q < cols; q++) reg_store(c + (size_t)r * (size_t)g->ldc + W * q, acc[r][q]);
-}
-
-/* All rows of `cols` registers of columns. */
-static inline __attribute__((always_inline)) void gemm_panel(const int cols, int j,
-                                                             const gemm_args *g) {
-    int i = 0;
-    for (; i + 6 <= g->m; i += 6) gemm_block(6, cols, i, j, g);
-    for (; i < g->m; i++) gemm_block(1, cols, i, j, g);
-}
-
-static void gemm(float *c, int ldc, const float *a, int lda, const float *b, int ldb, int m, int n,
-                 int k, bool accumulate) {
-    const gemm_args g = {c, a, b, ldc, lda, ldb, m, k, accumulate};
-    int j = 0;
-    for (; j + 2 * W <= n; j += 2 * W) gemm_panel(2, j, &g);
-    for (; j + W <= n; j += W) gemm_panel(1, j, &g);
-    for (; j < n; j++)
-        for (int i = 0; i < m; i++) {
-            float s = accumulate ? c[(size_t)i * (size_t)ldc + (size_t)j] : 0;
-            for (int p = 0; p < k; p++)
-                s = fma_(a[(size_t)i * (size_t)lda + (size_t)p],
-                         b[(size_t)p * (size_t)ldb + (size_t)j], s);
-            c[(size_t)i * (size_t)ldc + (size_t)j] = s;
-        }
-}
+/* --- matrices of attention --- */
 
 static void transpose(float *y, int ldy, const float *x, int ldx, int rows, int cols) {
     for (int i0 = 0; i0 < rows; i0 += LANES)
@@ -566,7 +514,6 @@ const bd_vec JOIN(bd_vec_, BD_ISA) = {
     .avg_pool = avg_pool,
     .upsample2 = upsample2,
     .upsample2_bwd = upsample2_bwd,
-    .gemm = gemm,
     .transpose = transpose,
     .softmax = softmax,
     .softmax_bwd = softmax_bwd,
