@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/machine.h"
 #include "bd_version.h"
 #include "nn/model.h"
 #include "run/folder.h"
@@ -197,23 +198,12 @@ static bd_status add_row(bd_table *t, const bd_dag *d, const bd_cell *c, const c
 
 /* --- the file --- */
 
-/* ", " and the name of the first processor; "" where the system does not tell. */
-static void processor(char out[128]) {
-    void *text;
-    size_t n;
-    out[0] = '\0';
-    if (bd_file_read(&text, &n, "/proc/cpuinfo", 0)) return;
-    const char *line = strstr(text, "model name");
-    const char *colon = line ? strchr(line, ':') : NULL;
-    if (colon) snprintf(out, 128, ", %.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
-    free(text);
-}
-
 static bd_status write_head(bd_writer *w, const bd_collected *n, const bd_recipe_file *f,
                             const bd_backend *backend) {
-    char fingerprint[1024], cpu[128];
+    char fingerprint[1024];
+    bd_machine machine;
     BD_TRY(backend->fingerprint(backend, fingerprint, sizeof fingerprint));
-    processor(cpu);
+    bd_machine_get(&machine);
     for (char *p = fingerprint; *p; p++)
         if (*p == '\n') *p = ' ';
     BD_TRY(bd_writer_printf(
@@ -226,8 +216,8 @@ static bd_status write_head(bd_writer *w, const bd_collected *n, const bd_recipe
         if (m.has_scheduler) T = m.scheduler.T;
         bd_model_clear(&m);
     }
-    return bd_writer_printf(w, "# T: %" PRId64 "\n# machine: %s%s\n# version: %s\n", T, fingerprint,
-                            cpu, BD_VERSION);
+    return bd_writer_printf(w, "# T: %" PRId64 "\n# machine: %s%s%s\n# version: %s\n", T,
+                            fingerprint, machine.cpu[0] ? ", " : "", machine.cpu, BD_VERSION);
 }
 
 static bd_status write_file(const bd_table *t, const bd_collected *n, const bd_recipe_file *f,
