@@ -92,6 +92,39 @@ static void workers_run_at_the_same_time(void **state) {
     bd_pool_destroy(p);
 }
 
+typedef struct {
+    counts c;
+    pthread_barrier_t barrier;
+} each_view;
+
+static bd_status count_and_meet(void *ctx, int task, int worker) {
+    each_view *v = ctx;
+    if (task != worker) atomic_store(&v->c.bad_worker, true);
+    (void)count(&v->c, task, worker);
+    pthread_barrier_wait(&v->barrier);
+    return BD_OK;
+}
+
+/* Once each, with its own number, and side by side (else it would hang); more workers than processors too. */
+static void each_worker_is_called_once(void **state) {
+    (void)state;
+    for (int workers = 1; workers <= 9; workers += 4) {
+        static each_view v;
+        bd_pool *p;
+        assert_int_equal(bd_pool_create(&p, workers), BD_OK);
+        memset(&v, 0, sizeof v);
+        v.c.workers = workers;
+        pthread_barrier_init(&v.barrier, NULL, (unsigned)workers);
+        for (int round = 1; round <= 50; round++) {
+            assert_int_equal(bd_pool_each(p, count_and_meet, &v), BD_OK);
+            for (int i = 0; i < workers; i++) assert_int_equal(atomic_load(&v.c.calls[i]), round);
+        }
+        assert_false(atomic_load(&v.c.bad_worker));
+        pthread_barrier_destroy(&v.barrier);
+        bd_pool_destroy(p);
+    }
+}
+
 static bd_status fail_some(void *ctx, int task, int worker) {
     counts *c = ctx;
     (void)worker;
@@ -180,6 +213,7 @@ int main(void) {
         cmocka_unit_test(every_task_runs_once),
         cmocka_unit_test(many_runs_follow_each_other),
         cmocka_unit_test(workers_run_at_the_same_time),
+        cmocka_unit_test(each_worker_is_called_once),
         cmocka_unit_test(lowest_failure_is_told),
         cmocka_unit_test(a_run_inside_a_run_is_refused),
         cmocka_unit_test(openmp_stays_on_one_thread),

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -217,4 +218,28 @@ bd_status bd_pool_run(bd_pool *p, int n_tasks, bd_task_fn fn, void *ctx) {
     if (st) st = bd_fail(st, "%s", p->failed_text);
     atomic_store(&p->running, false);
     return st;
+}
+
+typedef struct {
+    bd_pool *pool;
+    bd_task_fn fn;
+    void *ctx;
+    atomic_int arrived;
+} each_ctx;
+
+/* Who waits here holds a task: each of the others takes one of those that are left, and comes too. */
+static bd_status each_task(void *ctx, int task, int worker) {
+    each_ctx *x = ctx;
+    (void)task;
+    atomic_fetch_add(&x->arrived, 1);
+    for (unsigned i = 0; atomic_load(&x->arrived) < x->pool->workers; i++) {
+        cpu_relax();
+        if (i >= SPIN) sched_yield(); /* fewer processors than workers */
+    }
+    return x->fn(x->ctx, worker, worker);
+}
+
+bd_status bd_pool_each(bd_pool *p, bd_task_fn fn, void *ctx) {
+    each_ctx x = {.pool = p, .fn = fn, .ctx = ctx};
+    return bd_pool_run(p, p->workers, each_task, &x);
 }

@@ -23,4 +23,10 @@ int bd_pool_workers(const bd_pool *p);
  *   tested   tests/test_pool.c */
 BD_MUST_CHECK bd_status bd_pool_run(bd_pool *p, int n_tasks, bd_task_fn fn, void *ctx);
 
+/* bd_pool_each -- every worker calls fn once, with its own number as the task; none begins before all are there, so that
+ * what fn measures is the machine with all workers at work.
+ *   errors   as bd_pool_run
+ *   tested   tests/test_pool.c */
+BD_MUST_CHECK bd_status bd_pool_each(bd_pool *p, bd_task_fn fn, void *ctx);
+
 #endif
