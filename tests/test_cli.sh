@@ -42,6 +42,21 @@ check "bench by operation" eval 'run 0 bench --net mini --repeat 1 --threads 1 -
 check "bench as JSON says what the table says" eval 'run 0 bench --net mini --repeat 3 --threads 1 --ops --json "$tmp/bench.json" &&
     [ "$(grep -c "\"phase\": " "$tmp/bench.json")" = 2 ] && grep -q "\"op\": \"conv2d_bwd_weight\"" "$tmp/bench.json" &&
     rate=$(awk -F "\t" "\$2 == \"train\" && NF == 8 { print int(\$6) }" "$tmp/out") && grep -q "\"images_per_s\": $rate" "$tmp/bench.json"'
+# A network's rate is a part of its convolutions' own, and the least time of these is what they took: both by definition.
+check "bench --ceilings on the CPU" eval 'run 0 bench --device cpu --net mini --size 8 --batch 8 --repeat 3 --threads 1 --ceilings --ops --json "$tmp/ceilings.json" &&
+    awk -F "\t" "\$1 == \"copy\" { copy = \$2 > 0.1 && \$3 == \"GB/s\" }
+        \$1 == \"mini\" && NF == 10 { nets++; off = 100 * \$7 / \$9 - \$10; if (\$9 <= 0 || off * off > 0.04 * \$10) bad = 1 }
+        \$2 ~ /^conv2d/ && NF == 8 { ms[\$1] += \$4; floor[\$1] += \$8 }
+        END { for (p in ms) { phases++; if (floor[p] < 0.99 * ms[p]) bad = 1 }
+              exit !(copy && nets == 2 && phases == 2 && !bad) }" "$tmp/out"'
+check "the ceilings as JSON, and the machine" eval 'for key in copy_GB_per_s ceiling_GFLOP_per_s ceiling_percent floor_ms cpu instruction_set memory_GiB peak_rss_MiB; do
+        grep -q "\"$key\": ." "$tmp/ceilings.json" || { echo "# no $key"; exit 1; }
+    done; ceiling=$(awk -F "\t" "\$2 == \"train\" && NF == 10 { print int(\$9) }" "$tmp/out") && grep -q "\"ceiling_GFLOP_per_s\": $ceiling" "$tmp/ceilings.json"'
+check "bench --ceilings wants a processor a worker" eval 'run 2 bench --device cpu --net mini --threads 1024 --ceilings && says "1024 workers"'
+check "bench of other channels" eval 'run 0 bench --device cpu --net mini --size 8 --base-channels 8 --repeat 1 --threads 1 --phase train &&
+    narrow=$(awk -F "\t" "\$2 == \"train\" { print \$8 }" "$tmp/out") && run 0 bench --device cpu --net mini --size 8 --repeat 1 --threads 1 --phase train &&
+    awk -F "\t" -v narrow="$narrow" "\$2 == \"train\" { wide = \$8 } END { exit !(wide > 1.5 * narrow && narrow > 0) }" "$tmp/out" &&
+    run 2 bench --net mini --base-channels 20 && says norm_num_groups'
 check "bench refuses a place it cannot write to" eval 'run 2 bench --net mini --repeat 1 --threads 1 --json "$tmp/none/bench.json" && says "$tmp/none"'
 check "train makes the model that is no control" eval 'run 0 train tests/small.ini -s sweep.attack.poison_rate=0,0.5 --runs "$tmp/r2" -q &&
     grep -q "model-BACKDOORED$" "$tmp/out"'

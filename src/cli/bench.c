@@ -4,31 +4,16 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "cli/bench.h"
 #include "cli/cli.h"
 #include "cli/verbs.h"
-#include "cuda/probe.h"
-#include "io/json.h"
 #include "nn/inception.h"
 #include "nn/params.h"
 #include "nn/unet.h"
 #include "run/device.h"
 
-typedef struct {
-    const char *net, *phase, *json, *device, *precision;
-    int size, channels, tile, batch, repeat, threads, ops, ceilings, side;
-} bench_options;
-
 /* What recipes take by themselves. */
 enum { TILE_TRAIN = 4, TILE_SAMPLE = 8, TILE_FID = 1, WARM_UP = 2 };
-
-/* Where results go. */
-typedef struct {
-    const bench_options *o;
-    bd_backend backend;
-    bd_pool *pool;
-    json_t *results; /* NULL: only the table is wanted */
-    double peak;     /* FLOP a second of a large matrix product; 0: not measured */
-} bench_run;
 
 /* A UNet behind plain inputs, with or without loss and gradients. */
 typedef struct {
@@ -79,7 +64,7 @@ static bd_status make_inception(bench_net *b, int tile) {
 }
 
 /* c = NULL: Inception-v3 */
-static bd_status net_create(bench_net *b, const bench_run *r, const bd_unet_config *c, int tile,
+static bd_status net_create(bench_net *b, const bd_bench *r, const bd_unet_config *c, int tile,
                             bool train) {
     *b = (bench_net){.backend = &r->backend};
     BD_TRY(c ? make_graph(b, c, tile, train) : make_inception(b, tile));
@@ -143,127 +128,30 @@ static bd_status time_steps(double *t, bench_net *b, int tiles, int repeat) {
     return BD_OK;
 }
 
-/* One kind of operation of a graph: its calls added up. */
-typedef struct {
-    int calls;
-    double seconds, bytes, flops;
-} op_sum;
+/* --- networks --- */
 
-/* A line for every node: how it was computed. */
-static void print_nodes(const char *what, const bd_op_profile *rows, int n) {
-    printf("graph\tnode\top\tms\tGB_per_s\tGFLOP_per_s\thow\n");
-    for (int i = 0; i < n; i++) {
-        const bd_op_profile *r = &rows[i];
-        double rate = r->seconds > 0 ? 1e-9 / r->seconds : 0;
-        printf("%s\t%d\t%s\t%.4f\t%.1f\t%.1f\t%.*s\n", what, r->node, bd_op_name(r->op),
-               r->seconds * 1e3, r->bytes * rate, r->flops * rate, (int)sizeof r->impl, r->impl);
-    }
-}
-
-static bd_status sum_ops(op_sum sum[BD_OP_COUNT], const bench_net *b, const char *what,
-                         const bench_options *o) {
-    int n = 0;
-    bd_op_profile *rows;
-    bd_status st = b->backend->profile(b->engine, o->repeat, &rows, &n);
-    if (st) return st;
-    if (o->ops > 1) print_nodes(what, rows, n);
-    for (int i = 0; i < n; i++) {
-        op_sum *s = &sum[rows[i].op];
-        s->calls++;
-        s->seconds += rows[i].seconds;
-        s->bytes += rows[i].bytes;
-        s->flops += rows[i].flops;
-    }
-    free(rows);
+/* t: seconds of all steps, in ascending order */
+static bd_status report(const bd_bench *r, const bench_net *b, const char *net, const char *phase,
+                        int tiles, const double *t) {
+    const int repeat = r->o->repeat;
+    bd_memory m;
+    b->backend->engine_memory(b->engine, &m);
+    bd_bench_row w = {.net = net,
+                      .phase = phase,
+                      .tile = b->tile,
+                      .batch = tiles * b->tile,
+                      .flops = bd_graph_flops(b->g) * tiles,
+                      .bytes = (double)m.total,
+                      .t = {t[0], t[repeat / 2], t[repeat - 1]}};
+    BD_TRY(bd_bench_profile_get(&w.profile, r, b->engine));
+    bd_status st = bd_bench_report(r, &w);
+    free(w.profile.rows);
     return st;
 }
 
-/* The table by operation; into `out` too unless that is NULL. */
-static bd_status report_ops(json_t *out, const bench_net *b, const char *what,
-                            const bench_options *o) {
-    op_sum sum[BD_OP_COUNT] = {{0}};
-    double total = 0;
-    BD_TRY(sum_ops(sum, b, what, o));
-    for (int op = 0; op < BD_OP_COUNT; op++) total += sum[op].seconds;
-    printf("graph\top\tcalls\tms\tshare_percent\tGB_per_s\tGFLOP_per_s\n");
-    for (int op = 0; op < BD_OP_COUNT; op++) {
-        const op_sum *s = &sum[op];
-        if (!s->calls) continue;
-        const char *name = bd_op_name((bd_op)op);
-        double share = 100 * s->seconds / total, rate = s->bytes / s->seconds * 1e-9,
-               gflops = s->flops / s->seconds * 1e-9;
-        printf("%s\t%s\t%d\t%.3f\t%.1f\t%.1f\t%.1f\n", what, name, s->calls, s->seconds * 1e3,
-               share, rate, gflops);
-        if (!out) continue;
-        json_t *row = json_pack("{s:s, s:i, s:f, s:f, s:f, s:f}", "op", name, "calls", s->calls,
-                                "ms", s->seconds * 1e3, "share_percent", share, "GB_per_s", rate,
-                                "GFLOP_per_s", gflops);
-        BD_REQUIRE(row && !json_array_append_new(out, row), BD_E_MEMORY, "bench: out of memory");
-    }
-    return BD_OK;
-}
-
-/* What was measured of a network. */
-typedef struct {
-    const char *net, *phase;
-    int threads, tile, batch;
-    double rate, gflops, mib, t[3]; /* seconds: least, median, most */
-} bench_row;
-
-static void print_row(const bench_run *r, const bench_row *w) {
-    printf("%s\t%s\t%d\t%d\t%d\t%.2f\t%.1f\t%.1f", w->net, w->phase, w->threads, w->tile, w->batch,
-           w->rate, w->gflops, w->mib);
-    if (r->backend.whole_batch) {
-        printf("\t%.4f\t%.4f\t%.4f", w->t[1] * 1e3, w->t[0] * 1e3, w->t[2] * 1e3);
-        if (r->peak > 0) printf("\t%.2f", 100 * w->gflops * 1e9 / r->peak);
-    }
-    printf("\n");
-}
-
-static void print_header(const bench_run *r, const char *machine) {
-    printf("# %s; median of %d steps\n", machine, r->o->repeat);
-    if (r->backend.whole_batch)
-        printf("# images_per_s of phase sample: images times network evaluations a second\n");
-    printf("net\tphase\tthreads\ttile\tbatch\timages_per_s\tGFLOP_per_s\tMiB%s%s\n",
-           r->backend.whole_batch ? "\tms\tms_min\tms_max" : "",
-           r->peak > 0 ? "\tpeak_percent" : "");
-}
-
-/* One line of the table, and the same as an object; t: all times in ascending order. */
-static bd_status report(const bench_run *r, const bench_net *b, const char *net, const char *phase,
-                        int tiles, const double *t) {
-    bd_memory m;
-    int repeat = r->o->repeat, batch = tiles * b->tile;
-    double median = t[repeat / 2];
-    b->backend->engine_memory(b->engine, &m);
-    const bench_row w = {net,
-                         phase,
-                         bd_pool_workers(r->pool),
-                         b->tile,
-                         batch,
-                         batch / median,
-                         bd_graph_flops(b->g) * tiles / median * 1e-9,
-                         (double)m.total / (1 << 20),
-                         {t[0], median, t[repeat - 1]}};
-    print_row(r, &w);
-    json_t *ops = r->results && r->o->ops ? json_array() : NULL;
-    if (r->results) {
-        json_t *row =
-            json_pack("{s:s, s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:o*}", "net", net,
-                      "phase", phase, "threads", w.threads, "tile", w.tile, "batch", batch,
-                      "images_per_s", w.rate, "GFLOP_per_s", w.gflops, "MiB", w.mib, "seconds_min",
-                      w.t[0], "seconds_median", w.t[1], "seconds_max", w.t[2], "ops", ops);
-        BD_REQUIRE(row && !json_array_append_new(r->results, row), BD_E_MEMORY,
-                   "bench: out of memory");
-    }
-    return r->o->ops ? report_ops(ops, b, phase, r->o) : BD_OK;
-}
-
-/* --- networks --- */
-
-static bd_status bench_one(const bench_run *r, const char *net, const bd_unet_config *c,
+static bd_status bench_one(const bd_bench *r, const char *net, const bd_unet_config *c,
                            bool train) {
-    const bench_options *o = r->o;
+    const bd_bench_options *o = r->o;
     bench_net b;
     int own = !c ? TILE_FID : train ? TILE_TRAIN : TILE_SAMPLE;
     int tile = bd_backend_tile(&r->backend, o->tile ? o->tile : own, o->batch);
@@ -278,87 +166,66 @@ static bd_status bench_one(const bench_run *r, const char *net, const bd_unet_co
     return st;
 }
 
-static bool wanted(const bench_options *o, const char *phase) {
+static bool wanted(const bd_bench_options *o, const char *phase) {
     return !strcmp(o->phase, "both") || !strcmp(o->phase, phase);
 }
 
-/* channels = 0: those of the data set the network is for. */
-static bd_status bench_net_name(const bench_run *r, const char *net, int channels) {
+/* The preset with other channels: all of them in proportion to the first block's. */
+static bd_status set_base(bd_unet_config *c, int base) {
+    const int of = c->channels[0];
+    for (int i = 0; i < c->blocks; i++) c->channels[i] = c->channels[i] * base / of;
+    return bd_unet_config_check(c);
+}
+
+/* channels: those of the data set the network is for */
+static bd_status bench_name(const bd_bench *r, const char *net, int channels) {
+    const bd_bench_options *o = r->o;
     bd_unet_config c;
     if (!strcmp(net, "inception")) return bench_one(r, net, NULL, false);
-    BD_TRY(bd_unet_preset(&c, net, r->o->size, r->o->channels ? r->o->channels : channels));
-    if (wanted(r->o, "train")) BD_TRY(bench_one(r, net, &c, true));
-    return wanted(r->o, "sample") ? bench_one(r, net, &c, false) : BD_OK;
+    BD_TRY(bd_unet_preset(&c, net, o->size, o->channels ? o->channels : channels));
+    if (o->base_channels) BD_TRY(set_base(&c, o->base_channels));
+    if (wanted(o, "train")) BD_TRY(bench_one(r, net, &c, true));
+    return wanted(o, "sample") ? bench_one(r, net, &c, false) : BD_OK;
 }
 
-static bd_status bench_all(const bench_run *r) {
-    const bench_options *o = r->o;
-    bool mini = !o->net || strcmp(o->net, "mini") == 0;
-    BD_TRY(bench_net_name(r, o->net ? o->net : "mini", mini ? 1 : 3));
-    return o->net ? BD_OK : bench_net_name(r, "cifar10", 3);
+static bd_status measure(bd_bench *r) {
+    const bd_bench_options *o = r->o;
+    const bool mini = !o->net || !strcmp(o->net, "mini");
+    if (o->ceilings) BD_TRY(bd_bench_ceilings(r));
+    if (o->ceilings && !o->net && r->backend.whole_batch) return BD_OK; /* that was all */
+    BD_TRY(bd_bench_head(r));
+    BD_TRY(bench_name(r, o->net ? o->net : "mini", mini ? 1 : 3));
+    return o->net ? BD_OK : bench_name(r, "cifar10", 3);
 }
 
-/* --- ceilings --- */
-
-/* One row a ceiling. */
-static bd_status measure_ceilings(bench_run *r, json_t *root) {
-    bd_cuda_ceilings c;
-    BD_REQUIRE(!strcmp(r->backend.name, "cuda"), BD_E_ARG,
-               "--ceilings is for CUDA devices, and this is the %s", r->backend.name);
-    BD_TRY(bd_cuda_ceilings_measure(&c, r->backend.device, r->o->side));
-    r->peak = c.product[r->backend.precision];
-    json_t *all = json_object();
-    printf("ceiling\trate\tunit\thow\n");
-    printf("copy\t%.1f\tGB/s\t%.0f MiB within the device, read and written\n", c.copy * 1e-9,
-           (double)c.copy_bytes / (1 << 20));
-    bool failed = !all || json_object_set_new(all, "copy_GB_per_s", json_real(c.copy * 1e-9));
-    for (int i = 0; i <= BD_PRECISION_FP16 && !failed; i++) {
-        const char *name = bd_precision_name((bd_precision)i);
-        if (c.product[i] <= 0) continue;
-        printf("%s\t%.2f\tTFLOP/s\tproduct of matrices of side %d\n", name, c.product[i] * 1e-12,
-               c.side);
-        failed = json_object_set_new(all, name, json_real(c.product[i] * 1e-12)) != 0;
-    }
-    failed = failed || (root && json_object_set(root, "ceilings", all));
-    json_decref(all);
-    BD_REQUIRE(!failed, BD_E_MEMORY, "bench: out of memory");
-    return BD_OK;
-}
-
-static bd_status measure(bench_run *r, const char *machine, json_t *root) {
-    const bench_options *o = r->o;
-    if (o->ceilings) BD_TRY(measure_ceilings(r, root));
-    if (o->ceilings && !o->net) return BD_OK; /* that was all */
-    print_header(r, machine);
-    return bench_all(r);
-}
-
-static bd_status bench(const bench_options *o) {
-    bench_run r = {.o = o};
+static bd_status bench(const bd_bench_options *o) {
+    bd_bench r = {.o = o};
     int threads;
-    char print[256];
-    json_t *root = NULL;
     BD_REQUIRE(wanted(o, "train") || wanted(o, "sample"), BD_E_ARG,
                "phase %s: must be train, sample or both", o->phase);
     BD_TRY(bd_cli_threads(&threads, o->threads));
     BD_TRY(bd_device_open(&r.backend, o->device, o->precision));
-    BD_TRY(r.backend.fingerprint(&r.backend, print, sizeof print));
-    if (o->json) {
-        r.results = json_array();
-        root = json_pack("{s:s, s:i, s:o*}", "machine", print, "repeat", o->repeat, "results",
-                         r.results);
-        BD_REQUIRE(root && r.results, BD_E_MEMORY, "bench: out of memory");
-    }
+    bd_machine_get(&r.machine);
+    BD_REQUIRE(!o->ceilings || r.backend.whole_batch || threads <= r.machine.processors, BD_E_ARG,
+               "--ceilings: %d workers on %d processors would not run at the same time", threads,
+               r.machine.processors);
     bd_status st = bd_pool_create(&r.pool, threads);
-    if (!st) st = measure(&r, print, root);
+    if (!st && o->json) st = bd_bench_json_open(&r);
+    if (!st) st = measure(&r);
     bd_pool_destroy(r.pool);
-    if (!st && root) st = bd_json_save(o->json, root);
-    json_decref(root);
+    if (!st && o->json) st = bd_bench_json_save(&r);
+    json_decref(r.root);
     return st;
 }
 
 int bd_cli_bench(int argc, char **argv) {
-    bench_options o = {NULL, "both", NULL, "auto", "f32", 32, 0, 0, 16, 9, 0, 0, 0, 8192};
+    bd_bench_options o = {.phase = "both",
+                          .device = "auto",
+                          .precision = "f32",
+                          .size = 32,
+                          .batch = 16,
+                          .repeat = 9,
+                          .side = 8192};
     const bd_opt opts[] = {
         {0, "net", BD_OPT_TEXT, "NAME", &o.net, 0, 0,
          "preset of the network: mini, cifar10, celebahq, scratch (default mini, then cifar10); or "
@@ -366,6 +233,8 @@ int bd_cli_bench(int argc, char **argv) {
         {0, "size", BD_OPT_INT, "PIXELS", &o.size, 8, 1024, "side of an image"},
         {0, "channels", BD_OPT_INT, "N", &o.channels, 0, 3,
          "channels of an image, 0 = 1 for mini, 3 for the others"},
+        {0, "base-channels", BD_OPT_INT, "N", &o.base_channels, 0, 1024,
+         "channels of the UNet's first block, the others in proportion; 0 = the preset's"},
         {0, "tile", BD_OPT_INT, "N", &o.tile, 0, 8,
          "images a worker of the CPU runs at once, 0 = as recipes do: 4 in training, 8 in "
          "sampling, 1 of "
@@ -380,18 +249,25 @@ int bd_cli_bench(int argc, char **argv) {
         {0, "precision", BD_OPT_TEXT, "NAME", &o.precision, 0, 0,
          "f32; on a CUDA device also tf32, bf16, fp16"},
         {0, "ops", BD_OPT_FLAG, NULL, &o.ops, 0, 0,
-         "also the time of each kind of operation, one worker; given twice, of each operation"},
+         "also the time of each kind of operation, by one worker (with --ceilings: by all at "
+         "once); "
+         "given twice, of each operation"},
         {0, "ceilings", BD_OPT_FLAG, NULL, &o.ceilings, 0, 0,
-         "measure what the CUDA device gives at most: copies, matrix products; then --net, in "
-         "percent of that"},
+         "also what could be had at most, and rates in percent of it: on the CPU the network's "
+         "convolutions each by itself on all workers, and copies of memory; of a CUDA device "
+         "copies "
+         "and matrix products (without --net nothing else); --ops then has floor_ms, the time of "
+         "that work and those bytes at these rates"},
         {0, "ceiling-side", BD_OPT_INT, "N", &o.side, 16, 32768,
-         "side of those matrices, a multiple of 16; memory: 32 N^2 bytes"},
+         "side of a CUDA device's matrices, a multiple of 16; memory: 32 N^2 bytes"},
         {0, "json", BD_OPT_TEXT, "FILE", &o.json, 0, 0, "write the results there too"},
     };
     const bd_cmd cmd = {
         "bench [options]",
         "Times a training step (forward, backward, clip, Adam) and a network evaluation of\n"
-        "sampling on this machine. GFLOP counts convolutions and attention.",
+        "sampling on this machine. GFLOP counts convolutions and attention, a convolution always "
+        "as\n"
+        "if computed directly: a method with fewer multiplications has the higher rate.",
         opts,
         sizeof opts / sizeof *opts,
         0,

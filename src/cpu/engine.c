@@ -478,34 +478,60 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-static bd_status profile(bd_engine *e, int repeat, bd_op_profile **out, int *n_rows) {
+typedef struct {
+    const bd_engine *e;
+    int node;
+    double *t; /* by worker, of this repetition */
+} profile_ctx;
+
+static bd_status profile_task(void *ctx, int task, int worker) {
+    const profile_ctx *x = ctx;
+    (void)task;
+    double start = bd_clock_seconds();
+    bd_status st = run_node(x->e, &x->e->worker[worker], x->node);
+    x->t[worker] = bd_clock_seconds() - start;
+    return st;
+}
+
+/* t [repeat][workers]; the first run, which may find its code and data far away, is not kept. */
+static bd_status time_node(double *t, bd_engine *e, int node, bd_profile_by by, int repeat) {
+    const int workers = by == BD_PROFILE_ALL ? e->workers : 1;
+    for (int r = -1; r < repeat; r++) {
+        profile_ctx x = {e, node, t + (size_t)(r < 0 ? 0 : r) * (size_t)workers};
+        BD_TRY(by == BD_PROFILE_ALL ? bd_pool_each(e->pool, profile_task, &x)
+                                    : profile_task(&x, 0, 0));
+    }
+    qsort(t, (size_t)repeat * (size_t)workers, sizeof *t, by_value);
+    return BD_OK;
+}
+
+static bd_op_profile profile_row(const bd_engine *e, int i, double seconds) {
+    const bd_node *n = bd_graph_node(e->g, i);
+    size_t bytes = 0;
+    for (int j = 0; j < BD_NODE_IN_MAX; j++) bytes += n->in[j] >= 0 ? e->bytes[n->in[j]] : 0;
+    for (int j = 0; j < BD_NODE_OUT_MAX; j++) bytes += n->out[j] >= 0 ? e->bytes[n->out[j]] : 0;
+    bd_op_profile row = {.op = n->op,
+                         .node = i,
+                         .seconds = seconds,
+                         .flops = bd_node_flops(e->g, n),
+                         .bytes = (double)bytes};
+    snprintf(row.impl, sizeof row.impl, "%s",
+             bd_op_is_conv(n->op) ? bd_conv_name(&e->conv[i]) : e->vec->isa);
+    return row;
+}
+
+static bd_status profile(bd_engine *e, bd_profile_by by, int repeat, bd_op_profile **out, int *n) {
     BD_REQUIRE(repeat >= 1, BD_E_ARG, "profile: repeat must be >= 1");
     BD_TRY(pack(e));
-    *n_rows = bd_graph_node_count(e->g);
-    double *t = calloc((size_t)repeat, sizeof *t);
-    bd_op_profile *rows = calloc((size_t)*n_rows + 1, sizeof *rows);
+    *n = bd_graph_node_count(e->g);
+    const size_t times = (size_t)repeat * (size_t)(by == BD_PROFILE_ALL ? e->workers : 1);
+    double *t = calloc(times, sizeof *t);
+    bd_op_profile *rows = calloc((size_t)*n + 1, sizeof *rows);
     bd_status st = BD_OK;
     if (!t || !rows) BD_FAIL_TO(done, st, BD_E_MEMORY, "profile: out of memory");
-    for (int i = 0; !st && i < bd_graph_node_count(e->g); i++) {
-        const bd_node *n = bd_graph_node(e->g, i);
-        for (int r = 0; !st && r < repeat; r++) {
-            double start = bd_clock_seconds();
-            st = run_node(e, &e->worker[0], i);
-            t[r] = bd_clock_seconds() - start;
-        }
-        qsort(t, (size_t)repeat, sizeof *t, by_value);
-        size_t bytes = 0;
-        for (int j = 0; j < BD_NODE_IN_MAX; j++) bytes += n->in[j] >= 0 ? e->bytes[n->in[j]] : 0;
-        for (int j = 0; j < BD_NODE_OUT_MAX; j++) bytes += n->out[j] >= 0 ? e->bytes[n->out[j]] : 0;
-        rows[i] = (bd_op_profile){
-            .op = n->op,
-            .node = i,
-            .seconds = t[repeat / 2],
-            .flops = bd_node_flops(e->g, n),
-            .bytes = (double)bytes,
-        };
-        snprintf(rows[i].impl, sizeof rows[i].impl, "%s",
-                 bd_op_is_conv(n->op) ? bd_conv_name(&e->conv[i]) : e->vec->isa);
+    for (int i = 0; i < *n; i++) {
+        BD_TRY_TO(done, st, time_node(t, e, i, by, repeat));
+        rows[i] = profile_row(e, i, t[times / 2]);
     }
 done:
     free(t);

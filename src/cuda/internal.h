@@ -133,7 +133,7 @@ bd_status cuda_grad_norm(bd_engine *e, double *norm);
 bd_status cuda_adam(bd_engine *e, const bd_adam *a, double norm);
 bd_status cuda_train_step(bd_engine *e, const bd_run *r, bool accumulate, const bd_adam *a,
                           double *norm);
-bd_status cuda_profile(bd_engine *e, int repeat, bd_op_profile **out, int *n);
+bd_status cuda_profile(bd_engine *e, bd_profile_by by, int repeat, bd_op_profile **out, int *n);
 
 static inline const bd_tensor *cuda_in(const cuda_call *c, int i) {
     return bd_graph_tensor(c->e->g, c->n->in[i]);

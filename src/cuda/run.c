@@ -286,7 +286,8 @@ static bd_op_profile profile_row(const bd_engine *e, int i, float ms) {
     return row;
 }
 
-bd_status cuda_profile(bd_engine *e, int repeat, bd_op_profile **out, int *n) {
+bd_status cuda_profile(bd_engine *e, bd_profile_by by, int repeat, bd_op_profile **out, int *n) {
+    (void)by;
     BD_REQUIRE(repeat >= 1, BD_E_ARG, "profile: repeat must be >= 1");
     void *event[2] = {NULL, NULL};
     *out = NULL;

@@ -75,6 +75,10 @@ typedef struct {
     char impl[64];
 } bd_op_profile;
 
+/* Who runs the nodes of a profile: one worker, the others idle, or all of them the same node at the same time, as in a
+ * step. A device has one worker. */
+typedef enum { BD_PROFILE_ONE, BD_PROFILE_ALL } bd_profile_by;
+
 /* A device and what is asked of it. The functions are the device's own; the other members are its user's choice. */
 typedef struct bd_backend {
     const char *name; /* "cpu", "cuda" */
@@ -102,9 +106,9 @@ typedef struct bd_backend {
     bd_status (*grad_norm)(bd_engine *e, double *norm);
     /* adam: update parameters from BD_SLOT_GRAD; norm = result of grad_norm */
     bd_status (*adam)(bd_engine *e, const bd_adam *a, double norm);
-    /* profile: run the graph `repeat` times on one worker; *rows, the caller's to free, gets the median of each node
-     * of the lowered graph, *n of them */
-    bd_status (*profile)(bd_engine *e, int repeat, bd_op_profile **rows, int *n);
+    /* profile: run each node by itself, `repeat` times in a row; *rows, the caller's to free, gets the median of each
+     * node of the lowered graph (over the workers too), *n of them */
+    bd_status (*profile)(bd_engine *e, bd_profile_by by, int repeat, bd_op_profile **rows, int *n);
     /* step: run, grad_norm and adam as one piece of work; NULL: the three in turn (call bd_backend_step) */
     bd_status (*step)(bd_engine *e, const bd_run *r, bool accumulate, const bd_adam *a,
                       double *norm);
