@@ -1,6 +1,5 @@
 /* Attention on the CPU: products of one head of one image after the other. */
 #include <math.h>
-#include <string.h>
 
 #include "cpu/internal.h"
 
@@ -28,9 +27,7 @@ static void multiply(const cpu_call *call, float *c, size_t ldc, matrix a, matri
         if (b.step > 1)
             call->vec->transpose(mine, width, from, (int)b.step, cols, k);
         else
-            for (int p = 0; p < k; p++)
-                memcpy(mine + (size_t)p * (size_t)width, from + (size_t)p * b.row,
-                       (size_t)cols * sizeof *mine);
+            call->vec->copy(mine, width, from, (int)b.row, (size_t)k, cols);
     }
     const bd_product p = {.c = c,
                           .a = a.x,

@@ -144,9 +144,13 @@ void bd_conv_pack(const bd_conv *c, float *packed, const float *plain) {
 }
 
 void bd_conv_unpack(const bd_conv *c, float *plain, const float *packed) {
-    for (int tap = 0; tap < taps(c); tap++)
-        for (int i = 0; i < c->s.i; i++)
-            for (int o = 0; o < c->s.o; o++) plain[plain_at(c, o, i, tap)] = *packed++;
+    const size_t i_all = (size_t)c->s.i, o_all = (size_t)c->s.o, t_all = (size_t)taps(c);
+    for (size_t i = 0; i < i_all; i++)
+        for (size_t o = 0; o < o_all; o++) {
+            float *to = plain + (o * i_all + i) * t_all;
+            const float *from = packed + i * o_all + o;
+            for (size_t t = 0; t < t_all; t++) to[t] = from[t * i_all * o_all];
+        }
 }
 
 /* --- gathered rows --- */
@@ -268,15 +272,12 @@ static void run_spread(const bd_conv *c, const bd_conv_buffers *b) {
     }
 }
 
-/* to [blocks][rows][block] = from [rows][cols], the last block filled up with zeros */
-static void to_blocks(float *to, const float *from, int rows, int cols, int block) {
-    for (int j = 0; j < cols; j += block) {
-        size_t n = (size_t)least(block, cols - j);
-        for (int r = 0; r < rows; r++, to += block) {
-            memcpy(to, from + (size_t)r * (size_t)cols + j, n * sizeof *to);
-            memset(to + n, 0, ((size_t)block - n) * sizeof *to);
-        }
-    }
+/* to [blocks][rows][block] = from [rows][cols]; what the last block holds past cols is left as it is */
+static void to_blocks(const bd_conv *c, float *to, const float *from, int rows, int cols,
+                      int block) {
+    for (int j = 0; j < cols; j += block)
+        c->vec->copy(to + (size_t)j * (size_t)rows, block, from + j, cols, (size_t)rows,
+                     least(block, cols - j));
 }
 
 /* dw [k,o] (+)= rows^T dy: rows in blocks of their floats where they are pixels of x, so that columns lie close. */
@@ -296,11 +297,11 @@ static void run_weight(const bd_conv *c, const bd_conv_buffers *b) {
         p.k = least(c->block, all - at);
         p.b = dy;
         p.next = (size_t)p.k * (size_t)panel;
-        to_blocks(dy, b->y + (size_t)at * (size_t)g.o, p.k, g.o, panel);
+        to_blocks(c, dy, b->y + (size_t)at * (size_t)g.o, p.k, g.o, panel);
         if (gathers)
             gather(&g, rows, b->x, at, p.k);
         else
-            to_blocks(rows, b->x + (size_t)at * (size_t)k, p.k, k, block);
+            to_blocks(c, rows, b->x + (size_t)at * (size_t)k, p.k, k, block);
         for (int i = 0; i < k; i += block) {
             p.m = least(block, k - i);
             p.a = rows + (size_t)i * (size_t)p.k;

@@ -307,36 +307,43 @@ static void wino_output(float *y, const float *data, const float *bias, const fl
 
 /* --- filters --- */
 
-static const double G[6][3] = {{N0, 0, 0},
-                               {NA, 0.75 * NA, 0.5625 * NA},
-                               {NA, -0.75 * NA, 0.5625 * NA},
-                               {NB, 1.5 * NB, 2.25 * NB},
-                               {NB, -1.5 * NB, 2.25 * NB},
-                               {0, 0, 1}};
+/* u = G g, for W filters side by side: the loop becomes vectors. */
+INLINE void filter_line(double u[6][W], const double *g0, const double *g1, const double *g2) {
+    for (int l = 0; l < W; l++) {
+        double ea = NA * g0[l] + 0.5625 * NA * g2[l], oa = 0.75 * NA * g1[l];
+        double eb = NB * g0[l] + 2.25 * NB * g2[l], ob = 1.5 * NB * g1[l];
+        u[0][l] = N0 * g0[l];
+        u[1][l] = ea + oa;
+        u[2][l] = ea - oa;
+        u[3][l] = eb + ob;
+        u[4][l] = eb - ob;
+        u[5][l] = g2[l];
+    }
+}
 
-/* In double, rounded once; W filters at a time, so that the loops over l become vectors. */
+/* `lanes` filters, in double and rounded once */
+INLINE void filter(float *u, size_t at, const float *w, ptrdiff_t rs, ptrdiff_t ss, size_t js,
+                   const int lanes) {
+    double g[3][3][W], t[3][6][W];
+    for (int l = 0; l < W; l++) {
+        const float *from = w + (size_t)(l < lanes ? l : 0) * js;
+        for (int r = 0; r < 3; r++)
+            for (int s = 0; s < 3; s++) g[s][r][l] = from[r * rs + s * ss];
+    }
+    for (int s = 0; s < 3; s++) filter_line(t[s], g[s][0], g[s][1], g[s][2]);
+    for (int i = 0; i < 6; i++) {
+        double v[6][W];
+        filter_line(v, t[0][i], t[1][i], t[2][i]);
+        for (int j = 0; j < 6; j++, u += at)
+            for (int l = 0; l < lanes; l++) u[l] = (float)v[j][l];
+    }
+}
+
 static void wino_filter(float *u, size_t at, const float *w, ptrdiff_t rs, ptrdiff_t ss, size_t js,
                         int n) {
-    for (int j0 = 0; j0 < n; j0 += W) {
-        int lanes = n - j0 < W ? n - j0 : W;
-        double g[3][3][W] = {{{0}}}, t[6][3][W];
-        for (int r = 0; r < 3; r++)
-            for (int s = 0; s < 3; s++)
-                for (int l = 0; l < lanes; l++)
-                    g[r][s][l] = w[r * rs + s * ss + (ptrdiff_t)((size_t)(j0 + l) * js)];
-        for (int i = 0; i < 6; i++)
-            for (int s = 0; s < 3; s++)
-                for (int l = 0; l < W; l++)
-                    t[i][s][l] = G[i][0] * g[0][s][l] + G[i][1] * g[1][s][l] + G[i][2] * g[2][s][l];
-        for (int i = 0; i < 6; i++)
-            for (int j = 0; j < 6; j++) {
-                float v[W];
-                for (int l = 0; l < W; l++)
-                    v[l] =
-                        (float)(G[j][0] * t[i][0][l] + G[j][1] * t[i][1][l] + G[j][2] * t[i][2][l]);
-                memcpy(u + (size_t)(6 * i + j) * at + j0, v, (size_t)lanes * sizeof *v);
-            }
-    }
+    int j = 0;
+    for (; j + W <= n; j += W) filter(u + j, at, w + (size_t)j * js, rs, ss, js, W);
+    if (j < n) filter(u + j, at, w + (size_t)j * js, rs, ss, js, n - j);
 }
 
 INLINE void filter_bwd(float *dw, size_t at, const float *u, size_t ldu, const bool whole, int n) {

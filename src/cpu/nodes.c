@@ -105,25 +105,21 @@ static bd_status run_scale(const cpu_call *c) {
     return BD_OK;
 }
 
-/* Copy `count` channels a pixel between tensors of different channel numbers. */
-static void copy_channels(float *y, int cy, const float *x, int cx, size_t pixels, int count) {
-    for (size_t p = 0; p < pixels; p++, y += cy, x += cx) memcpy(y, x, (size_t)count * sizeof *y);
-}
-
 #define workspace_concat NULL
 static bd_status run_concat(const cpu_call *c) {
     int ca = cpu_in(c, 0)->dim[3], cb = cpu_in(c, 1)->dim[3], cy = ca + cb;
     size_t pixels = bd_tensor_count(cpu_out(c, 0)) / (size_t)cy;
-    copy_channels(cpu_out_data(c, 0), cy, cpu_in_data(c, 0), ca, pixels, ca);
-    copy_channels((float *)cpu_out_data(c, 0) + ca, cy, cpu_in_data(c, 1), cb, pixels, cb);
+    float *y = cpu_out_data(c, 0);
+    c->vec->copy(y, cy, cpu_in_data(c, 0), ca, pixels, ca);
+    c->vec->copy(y + ca, cy, cpu_in_data(c, 1), cb, pixels, cb);
     return BD_OK;
 }
 
 #define workspace_slice NULL
 static bd_status run_slice(const cpu_call *c) {
     int cx = cpu_in(c, 0)->dim[3], cy = cpu_out(c, 0)->dim[3];
-    copy_channels(cpu_out_data(c, 0), cy, (float *)cpu_in_data(c, 0) + c->n->attr.slice.first, cx,
-                  bd_tensor_count(cpu_out(c, 0)) / (size_t)cy, cy);
+    c->vec->copy(cpu_out_data(c, 0), cy, (float *)cpu_in_data(c, 0) + c->n->attr.slice.first, cx,
+                 bd_tensor_count(cpu_out(c, 0)) / (size_t)cy, cy);
     return BD_OK;
 }
 

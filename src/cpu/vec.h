@@ -52,6 +52,8 @@ typedef struct {
     void (*upsample2)(float *y, const float *x, int n, int h, int w, int c);
     void (*upsample2_bwd)(float *dx, const float *dy, int n, int h, int w, int c); /* h, w of dx */
 
+    /* y[i,j] = x[i,j] with leading dimensions */
+    void (*copy)(float *y, int ldy, const float *x, int ldx, size_t rows, int cols);
     void (*transpose)(float *y, int ldy, const float *x, int ldx, int rows,
                       int cols); /* y[j,i] = x[i,j] */
     /* rows of p: softmax(scale * p) in place */

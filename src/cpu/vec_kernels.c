@@ -447,6 +447,16 @@ static void avg_pool(float *y, const float *x, const bd_vec_window *s) { pool(y,
 
 /* --- matrices of attention --- */
 
+/* Rows of some ten to some hundred floats: a call of memcpy for each would cost more than the copy. */
+static void copy(float *restrict y, int ldy, const float *restrict x, int ldx, size_t rows,
+                 int cols) {
+    for (size_t i = 0; i < rows; i++, y += ldy, x += ldx) {
+        int j = 0;
+        for (; j + W <= cols; j += W) reg_store(y + j, reg_load(x + j));
+        for (; j < cols; j++) y[j] = x[j];
+    }
+}
+
 static void transpose(float *y, int ldy, const float *x, int ldx, int rows, int cols) {
     for (int i0 = 0; i0 < rows; i0 += LANES)
         for (int j = 0; j < cols; j++)
@@ -514,6 +524,7 @@ const bd_vec JOIN(bd_vec_, BD_ISA) = {
     .avg_pool = avg_pool,
     .upsample2 = upsample2,
     .upsample2_bwd = upsample2_bwd,
+    .copy = copy,
     .transpose = transpose,
     .softmax = softmax,
     .softmax_bwd = softmax_bwd,

@@ -60,7 +60,7 @@ static size_t pieces_floats(int count, int channels, int block) {
 
 /* A row of a piece that lies outside the image. */
 static size_t zero_floats(const bd_conv *c) {
-    return (size_t)BD_WINO_IN * (size_t)(c->s.i > c->s.o ? c->s.i : c->s.o);
+    return point_floats(BD_WINO_IN, c->s.i > c->s.o ? c->s.i : c->s.o);
 }
 
 static void init_weight(bd_conv *c, int pieces) {
@@ -74,12 +74,12 @@ static void init_weight(bd_conv *c, int pieces) {
         most = BUDGET / BD_WINO_POINTS / (width_i + width_o);
     if (most < PIECES_MIN) most = PIECES_MIN;
     c->block = pieces <= most ? pieces : equal_parts(pieces, most, 4);
-    bool once = c->block >= pieces;
+    const size_t blocks =
+        c->block >= pieces ? 1 : (size_t)(width_i / c->block_i) * (size_t)(width_o / c->block_o);
     c->packed_floats = floats(9, s->i, s->o);
     c->scratch_floats = zero_floats(c) + pieces_floats(c->block, s->i, c->block_i) +
                         pieces_floats(c->block, s->o, c->block_o) +
-                        (once ? floats(BD_WINO_POINTS, c->block_i, c->block_o)
-                              : floats(BD_WINO_POINTS, width_i, width_o));
+                        blocks * BD_WINO_POINTS * point_floats(c->block_i, c->block_o);
 }
 
 void bd_wino_init(bd_conv *c) {
@@ -92,7 +92,8 @@ void bd_wino_init(bd_conv *c) {
     int most = BUDGET / BD_WINO_POINTS / (d.in.c + out);
     if (most < PIECES_MIN) most = PIECES_MIN;
     c->block = d.pieces <= most ? d.pieces : equal_parts(d.pieces, most, 12);
-    c->packed_floats = floats(BD_WINO_POINTS, d.in.c, bd_round_up(d.out.c, bd_conv_panel(c)));
+    c->packed_floats =
+        BD_WINO_POINTS * point_floats(d.in.c, bd_round_up(d.out.c, bd_conv_panel(c)));
     c->scratch_floats = zero_floats(c) + pieces_floats(c->block, d.in.c, d.in.c) +
                         pieces_floats(c->block, out, out);
 }
@@ -103,7 +104,7 @@ void bd_wino_pack(const bd_conv *c, float *packed, const float *plain) {
     const int panel = bd_conv_panel(c), o = c->s.o, i = c->s.i;
     const int in = fwd ? i : o, out = fwd ? o : i;
     const size_t filter_o = 9 * (size_t)i, filter_i = 9;
-    const size_t point = floats(1, in, bd_round_up(out, panel));
+    const size_t point = point_floats(in, bd_round_up(out, panel));
     if (out % panel) memset(packed, 0, c->packed_floats * sizeof *packed);
     for (int j = 0; j < out; j += panel)
         for (int k = 0; k < in; k++) {
@@ -133,7 +134,7 @@ static void run_image(const bd_conv *c, const float *x, const float *u, const fl
                       const float *z, float *y, float *scratch) {
     sides d = find_sides(c);
     const int out = bd_round_up(d.out.c, c->kernels->width), panel = bd_conv_panel(c);
-    const size_t point = floats(1, d.in.c, bd_round_up(d.out.c, panel));
+    const size_t point = point_floats(d.in.c, bd_round_up(d.out.c, panel));
     float *zeros = scratch, *v = zeros + zero_floats(c),
           *m = v + pieces_floats(c->block, d.in.c, d.in.c);
     memset(zeros, 0, zero_floats(c) * sizeof *zeros);
@@ -174,7 +175,7 @@ static void weight_products(const bd_conv *c, float *du, const float *v, const f
                     .panel = c->block_o,
                     .accumulate = accumulate};
     for (size_t f = 0; f < BD_WINO_POINTS; f++) {
-        p.c = du + f * floats(1, c->block_i, c->block_o);
+        p.c = du + f * point_floats(c->block_i, c->block_o);
         p.a = v + f * d->in.point;
         p.b = m + f * d->out.point;
         c->kernels->product(&p);
@@ -184,7 +185,7 @@ static void weight_products(const bd_conv *c, float *du, const float *v, const f
 static void weight_filters(const bd_conv *c, float *dw, const float *du, int i0, int o0) {
     const int rows = c->s.i - i0 < c->block_i ? c->s.i - i0 : c->block_i,
               cols = c->s.o - o0 < c->block_o ? c->s.o - o0 : c->block_o;
-    const size_t point = floats(1, c->s.i, c->s.o), ldu = floats(1, c->block_i, c->block_o);
+    const size_t point = floats(1, c->s.i, c->s.o), ldu = point_floats(c->block_i, c->block_o);
     for (int i = 0; i < rows; i++)
         c->kernels->wino_filter_bwd(dw + (size_t)(i0 + i) * (size_t)c->s.o + o0, point,
                                     du + (size_t)i * (size_t)c->block_o, ldu, cols);
@@ -197,7 +198,7 @@ static void run_weight(const bd_conv *c, const float *x, const float *dy, float 
     float *zeros = scratch, *v = zeros + zero_floats(c),
           *m = v + pieces_floats(c->block, c->s.i, c->block_i),
           *du = m + pieces_floats(c->block, c->s.o, c->block_o);
-    const size_t block = floats(BD_WINO_POINTS, c->block_i, c->block_o);
+    const size_t block = BD_WINO_POINTS * point_floats(c->block_i, c->block_o);
     memset(zeros, 0, zero_floats(c) * sizeof *zeros);
     for (int t = 0; t < d.pieces; t += c->block) {
         int count = d.pieces - t < c->block ? d.pieces - t : c->block;
