@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "cpu/cpu.h"
 #include "cuda/cuda.h"
 #include "device_cases.h"
 #include "run/device.h"
@@ -30,13 +31,23 @@ static void stages_get_what_their_cell_asked_for(void **state) {
     (void)state;
     need_device();
     bd_stage s = {.device = "cuda:0", .precision = "fp16"}, host = {.kind = BD_KIND_score};
-    bd_backend b;
-    assert_int_equal(bd_stage_backend(&b, &s), BD_OK);
-    assert_string_equal(b.name, "cuda");
-    assert_int_equal(b.precision, BD_PRECISION_FP16);
-    assert_true(b.whole_batch);
-    assert_int_equal(bd_stage_backend(&b, &host), BD_OK);
-    assert_string_equal(b.name, "cpu");
+    bd_stage rounded = {.device = "cpu", .precision = "bf16"},
+             plain = {.device = "cpu", .precision = "f32"};
+    bd_backend own;
+    const bd_backend *b;
+    assert_int_equal(bd_stage_backend(&b, &own, &bd_backend_cpu, &s), BD_OK);
+    assert_ptr_equal(b, &own);
+    assert_string_equal(b->name, "cuda");
+    assert_int_equal(b->precision, BD_PRECISION_FP16);
+    assert_true(b->whole_batch);
+    assert_int_equal(bd_stage_backend(&b, &own, &bd_backend_cpu, &host), BD_OK);
+    assert_ptr_equal(b, &bd_backend_cpu);
+    assert_int_equal(bd_stage_backend(&b, &own, &bd_backend_cpu, &plain), BD_OK);
+    assert_ptr_equal(b, &bd_backend_cpu);
+    assert_int_equal(bd_stage_backend(&b, &own, &bd_backend_cpu, &rounded), BD_OK);
+    assert_ptr_equal(b, &own);
+    assert_string_equal(b->name, "cpu");
+    assert_int_equal(b->precision, BD_PRECISION_BF16);
     char text[256];
     assert_int_equal(bd_cuda_describe(text, sizeof text, 0), BD_OK);
     assert_non_null(strstr(text, "cudnn"));

@@ -412,7 +412,7 @@ static void the_unusable_is_refused(void **state) {
     assert_non_null(strstr(bd_error(), "cuda:99"));
     bd_train_spec spec = f->spec;
     bd_backend cpu = bd_backend_cpu;
-    cpu.precision = BD_PRECISION_BF16;
+    cpu.precision = BD_PRECISION_FP16;
     spec.backend = &cpu;
     spec.loop.tile = 2;
     assert_int_equal(train(NULL, f, &spec), BD_E_ARG);

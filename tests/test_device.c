@@ -38,7 +38,9 @@ static void a_named_device_stays(void **state) {
 static void precisions_of_the_cpu(void **state) {
     (void)state;
     without_a_device();
-    refused("cpu", "bf16", "run.device is cpu");
+    settles_to("cpu", "bf16", "cpu", "bf16");
+    settles_to("auto", "bf16", "cpu", "bf16");
+    refused("cpu", "fp16", "run.device is cpu");
     refused("auto", "tf32", "there is none here");
     refused("cpu", "f64", "must be f32");
 }
@@ -49,7 +51,9 @@ static void opening_what_is_not_there_fails(void **state) {
     without_a_device();
     assert_int_equal(bd_device_open(&b, "cuda:0", "f32"), BD_E_DEVICE);
     assert_int_equal(bd_device_open(&b, "gpu", "f32"), BD_E_ARG);
-    assert_int_equal(bd_device_open(&b, "cpu", "bf16"), BD_E_ARG);
+    assert_int_equal(bd_device_open(&b, "cpu", "fp16"), BD_E_ARG);
+    assert_int_equal(bd_device_open(&b, "cpu", "bf16"), BD_OK);
+    assert_int_equal(b.precision, BD_PRECISION_BF16);
     assert_int_equal(bd_device_open(&b, "cpu", "f32"), BD_OK);
     assert_string_equal(b.name, "cpu");
     assert_int_equal(bd_device_open(&b, "auto", "f32"), BD_OK);

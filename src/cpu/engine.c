@@ -92,7 +92,8 @@ static bd_status allocate(bd_engine *e) {
            nodes = (size_t)bd_graph_node_count(e->g) + 1;
     bool ok = (e->params = bd_alloc_pages(e->params_bytes + ALIGN)) &&
               (e->consts = bd_alloc_pages(e->consts_bytes + ALIGN)) &&
-              (e->packed = bd_alloc_pages(e->packed_bytes + ALIGN));
+              (e->packed = bd_alloc_pages(e->packed_bytes + ALIGN)) &&
+              (!e->rounds || (e->rounded = bd_alloc_pages(e->params_bytes + ALIGN)));
     if (ok && trains(e))
         ok = (e->grad_sum = bd_alloc_pages(e->grads_bytes)) &&
              (e->grad_plain = bd_alloc_pages(e->params_bytes)) &&
@@ -166,6 +167,11 @@ static bd_status check_graph(const bd_engine *e) {
     return BD_OK;
 }
 
+/* Where a device would keep 16 bits, the CPU keeps float32 that 16 bits can hold (round_outputs). */
+static bd_type stored_type(const bd_tensor *t) {
+    return t->type == BD_TYPE_BF16 ? BD_TYPE_F32 : t->type;
+}
+
 static bd_status build(bd_engine *e) {
     BD_TRY(check_graph(e));
     const size_t tensors = (size_t)bd_graph_tensor_count(e->g) + 1,
@@ -183,7 +189,7 @@ static bd_status build(bd_engine *e) {
         BD_FAIL_TO(done, st, BD_E_MEMORY, "cpu: out of memory");
     for (int i = 0; i < bd_graph_tensor_count(e->g); i++) {
         const bd_tensor *t = bd_graph_tensor(e->g, i);
-        e->bytes[i] = bd_tensor_count(t) * bd_type_size(t->type);
+        e->bytes[i] = bd_tensor_count(t) * bd_type_size(stored_type(t));
         e->packed_by[i] = -1;
     }
     make_workspaces(e, workspace);
@@ -208,6 +214,7 @@ static void engine_destroy(bd_engine *e) {
         bd_free_pages(k->grads, e->grads_bytes);
     }
     bd_free_pages(e->params, e->params_bytes + ALIGN);
+    bd_free_pages(e->rounded, e->params_bytes + ALIGN);
     bd_free_pages(e->consts, e->consts_bytes + ALIGN);
     bd_free_pages(e->packed, e->packed_bytes + ALIGN);
     bd_free_pages(e->grad_sum, e->grads_bytes);
@@ -230,8 +237,8 @@ static void engine_destroy(bd_engine *e) {
 static bd_status engine_create(bd_engine **out, const bd_backend *self, const bd_graph *g,
                                bd_pool *pool) {
     *out = NULL;
-    BD_REQUIRE(self->precision == BD_PRECISION_F32, BD_E_ARG,
-               "cpu: precision %s is for CUDA devices; the CPU computes in f32",
+    BD_REQUIRE(self->precision == BD_PRECISION_F32 || self->precision == BD_PRECISION_BF16,
+               BD_E_ARG, "cpu: precision %s is for CUDA devices; the CPU computes in f32 or bf16",
                bd_precision_name(self->precision));
     bd_engine *e = calloc(1, sizeof *e);
     BD_REQUIRE(e, BD_E_MEMORY, "cpu: out of memory");
@@ -239,7 +246,9 @@ static bd_status engine_create(bd_engine **out, const bd_backend *self, const bd
         .pool = pool, .vec = bd_vec_best(), .workers = bd_pool_workers(pool), .dirty = true};
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->moved, NULL);
-    bd_status st = bd_graph_lower(&e->g, g, BD_CAN_NORM_CHANNEL | BD_CAN_CONV_ADD, BD_TYPE_F32);
+    e->rounds = self->precision == BD_PRECISION_BF16;
+    bd_status st = bd_graph_lower(&e->g, g, BD_CAN_NORM_CHANNEL | BD_CAN_CONV_ADD,
+                                  e->rounds ? BD_TYPE_BF16 : BD_TYPE_F32);
     if (!st) st = build(e);
     if (st) {
         engine_destroy(e);
@@ -250,7 +259,7 @@ static bd_status engine_create(bd_engine **out, const bd_backend *self, const bd
 }
 
 static void engine_memory(const bd_engine *e, bd_memory *m) {
-    m->params = e->params_bytes + e->packed_bytes + e->consts_bytes;
+    m->params = e->params_bytes * (e->rounds ? 2 : 1) + e->packed_bytes + e->consts_bytes;
     m->optimizer = trains(e) ? e->grads_bytes + 3 * e->params_bytes : 0;
     m->arena = e->plan.arena_bytes + e->leaves_bytes;
     m->total = m->params + m->optimizer + (size_t)e->workers * (m->arena + e->grads_bytes);
@@ -302,7 +311,7 @@ static bd_status pack_task(void *ctx, int task, int worker) {
     const bd_node *n = bd_graph_node(e->g, task);
     if (bd_op_is_conv(n->op) && n->op != BD_OP_conv2d_bwd_weight && !packs_in_workspace(e, n))
         bd_conv_pack(&e->conv[task], floats(e->packed, e->packed_at[task]),
-                     floats(e->params, e->place[n->in[1]]));
+                     floats(e->rounds ? e->rounded : e->params, e->place[n->in[1]]));
     return BD_OK;
 }
 
@@ -315,14 +324,25 @@ static void run_conv_node(const bd_engine *e, const cpu_worker *k, int i) {
     if (convert && weight && b->w) bd_conv_unpack(&e->conv[i], k->data[n->out[0]], b->w);
 }
 
+/* bf16: the numbers a device would have stored. */
+static void round_outputs(const bd_engine *e, const cpu_worker *k, const bd_node *n) {
+    for (int j = 0; j < BD_NODE_OUT_MAX; j++) {
+        const bd_tensor *t = n->out[j] < 0 ? NULL : bd_graph_tensor(e->g, n->out[j]);
+        if (t && t->type == BD_TYPE_BF16)
+            e->vec->round_bf16(k->data[n->out[j]], bd_tensor_count(t));
+    }
+}
+
 static bd_status run_node(const bd_engine *e, const cpu_worker *k, int i) {
     const bd_node *n = bd_graph_node(e->g, i);
     if (bd_op_is_conv(n->op)) {
         run_conv_node(e, k, i);
-        return BD_OK;
+    } else {
+        cpu_call c = {e->g, n, e->vec, bd_conv_kernels_best(), k->data, k->workspace[i]};
+        BD_TRY(cpu_ops[n->op].run(&c));
     }
-    cpu_call c = {e->g, n, e->vec, bd_conv_kernels_best(), k->data, k->workspace[i]};
-    return cpu_ops[n->op].run(&c);
+    if (e->rounds) round_outputs(e, k, n);
+    return BD_OK;
 }
 
 typedef struct {
@@ -396,6 +416,10 @@ static bd_status unpack_task(void *ctx, int id, int worker) {
 /* Bring the packed weights up to date. */
 static bd_status pack(bd_engine *e) {
     if (!e->dirty) return BD_OK;
+    if (e->rounds) {
+        memcpy(e->rounded, e->params, e->params_bytes);
+        e->vec->round_bf16(floats(e->rounded, 0), e->n_params);
+    }
     BD_TRY(bd_pool_run(e->pool, bd_graph_node_count(e->g), pack_task, e));
     e->dirty = false;
     return BD_OK;
@@ -464,8 +488,7 @@ static bd_status adam(bd_engine *e, const bd_adam *a, double norm) {
 /* Every sum of the CPU backend has one order, and every variant of its kernels gives the same bits: what a result
  * depends on is this code alone. */
 static bd_status fingerprint(const bd_backend *self, char *out, size_t size) {
-    (void)self;
-    int n = snprintf(out, size, "cpu f32, kernels 2");
+    int n = snprintf(out, size, "cpu %s, kernels 2", bd_precision_name(self->precision));
     BD_REQUIRE(n >= 0 && (size_t)n < size, BD_E_ARG,
                "cpu: %zu bytes are too few for the fingerprint", size);
     return BD_OK;

@@ -30,6 +30,8 @@ struct bd_engine {
     size_t n_params; /* floats of all parameters */
     size_t params_bytes, consts_bytes, leaves_bytes, grads_bytes, packed_bytes;
     char *params, *consts, *packed, *grad_sum;
+    bool rounds;       /* precision bf16 */
+    char *rounded;     /* then: parameters as convolutions take them */
     size_t *packed_at; /* by node: offset of its packed weights */
     char *grad_plain, *adam_m, *adam_v;
     bool dirty; /* parameters changed since they were packed */

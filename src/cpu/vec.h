@@ -66,6 +66,7 @@ typedef struct {
     void (*scaled_diff)(float *y, const float *a, const float *b, float k, size_t n); /* k (a-b) */
     /* y = sum over `terms` >= 1 of k[j] x[j], one multiply-add after the other; y is none of the x */
     void (*linear)(float *y, const float *const *x, const float *k, int terms, size_t n);
+    void (*round_bf16)(float *x, size_t n); /* to the nearest bf16, ties to even; NaN stays NaN */
     void (*clamp)(float *y, float lo, float hi, size_t n);
 
     /* p, m, v updated in place; see bd_adam */

@@ -68,6 +68,15 @@ static void linear(float *restrict y, const float *const *x, const float *k, int
     }
 }
 
+static void round_bf16(float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        uint32_t u = bd_float_to_bits(x[i]);
+        uint32_t r = (u + 0x7fffu + (u >> 16 & 1u)) & 0xffff0000u;
+        uint32_t nan = (u & 0xffff0000u) | 0x00400000u;
+        x[i] = bd_float_from_bits((u & 0x7fffffffu) > 0x7f800000u ? nan : r);
+    }
+}
+
 static void clamp(float *y, float lo, float hi, size_t n) {
     for (size_t i = 0; i < n; i++) {
         float v = y[i] < lo ? lo : y[i]; /* NaN stays NaN */
@@ -532,6 +541,7 @@ const bd_vec JOIN(bd_vec_, BD_ISA) = {
     .sum_sq = sum_sq,
     .scaled_diff = scaled_diff,
     .linear = linear,
+    .round_bf16 = round_bf16,
     .clamp = clamp,
     .adam = adam,
 };

@@ -29,7 +29,7 @@ typedef struct {
     network at[NETWORKS_MAX];
     int n;
     const bd_backend *cpu; /* NULL: memory is not asked for */
-    bd_backend cuda;       /* of the stage looked at last, where that is a device's */
+    bd_backend own;        /* of the stage looked at last, where that is another */
     bd_pool *pool;
     double fid_flops, fid_memory; /* of Inception-v3; 0 = not asked for yet */
 } networks;
@@ -94,8 +94,8 @@ static bd_status measure(network *n, const bd_backend *b, bd_pool *pool) {
 
 /* The backend of a stage; without memory (NULL) where its device is not at hand, as on a cluster's login node. */
 static const bd_backend *backend_of(networks *all, const bd_stage *s) {
-    if (bd_device_is_cpu(s->device)) return all->cpu;
-    return bd_stage_backend(&all->cuda, s) ? NULL : &all->cuda;
+    const bd_backend *b;
+    return bd_stage_backend(&b, &all->own, all->cpu, s) ? NULL : b;
 }
 
 static bd_status find_network(const network **out, networks *all, const bd_stage *s,

@@ -53,6 +53,9 @@ static const char *auto_precision(const char *device) {
     return st == BD_E_ARG ? "fp16" : "bf16";
 }
 
+/* Has the CPU this precision? */
+static bool on_cpu(bd_precision p) { return p == BD_PRECISION_F32 || p == BD_PRECISION_BF16; }
+
 bd_status bd_device_settle(bd_recipe *r) {
     bd_precision p = BD_PRECISION_F32;
     bool any = !strcmp(r->run_precision, "auto"), was_auto = !strcmp(r->run_device, "auto");
@@ -62,7 +65,7 @@ bd_status bd_device_settle(bd_recipe *r) {
     if (!strcmp(device, "cuda")) device = "cuda:0";
     if (device != r->run_device) snprintf(r->run_device, sizeof r->run_device, "%s", device);
     if (any) snprintf(r->run_precision, sizeof r->run_precision, "%s", auto_precision(device));
-    BD_REQUIRE(!bd_device_is_cpu(device) || p == BD_PRECISION_F32, BD_E_ARG,
+    BD_REQUIRE(!bd_device_is_cpu(device) || on_cpu(p), BD_E_ARG,
                "run.precision = %s is for CUDA devices, and %s", r->run_precision,
                was_auto ? "there is none here ('baddiff doctor' says why)" : "run.device is cpu");
     return BD_OK;
@@ -72,9 +75,10 @@ bd_status bd_device_open(bd_backend *out, const char *device, const char *precis
     bd_precision p;
     BD_TRY(bd_precision_parse(&p, precision));
     if (bd_device_is_cpu(device)) {
-        BD_REQUIRE(p == BD_PRECISION_F32, BD_E_ARG,
-                   "precision %s is for CUDA devices; the CPU computes in f32", precision);
+        BD_REQUIRE(on_cpu(p), BD_E_ARG,
+                   "precision %s is for CUDA devices; the CPU computes in f32 or bf16", precision);
         *out = bd_backend_cpu;
+        out->precision = p;
         return BD_OK;
     }
     if (!strcmp(device, "auto")) return bd_device_open(out, settle_auto(p), precision);
@@ -83,8 +87,14 @@ bd_status bd_device_open(bd_backend *out, const char *device, const char *precis
     return bd_cuda_backend_init(out, k, p);
 }
 
-bd_status bd_stage_backend(bd_backend *out, const bd_stage *s) {
-    return bd_device_open(out, s->device, s->device[0] ? s->precision : "f32");
+bd_status bd_stage_backend(const bd_backend **out, bd_backend *own, const bd_backend *usual,
+                           const bd_stage *s) {
+    *out = usual;
+    if (!s->device[0]) return BD_OK;
+    if (bd_device_is_cpu(s->device) && !strcmp(s->precision, bd_precision_name(usual->precision)))
+        return BD_OK;
+    *out = own;
+    return bd_device_open(own, s->device, s->precision);
 }
 
 bd_status bd_dag_backend(bd_backend *out, const bd_dag *d, int file) {

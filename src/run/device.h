@@ -16,8 +16,10 @@ BD_MUST_CHECK bd_status bd_device_settle(bd_recipe *r);
  *   errors   as bd_cuda_backend_init; BD_E_ARG: no such device or precision */
 BD_MUST_CHECK bd_status bd_device_open(bd_backend *out, const char *device, const char *precision);
 
-/* bd_stage_backend -- the backend that a stage's network runs on; kinds without a network get the CPU's. */
-BD_MUST_CHECK bd_status bd_stage_backend(bd_backend *out, const bd_stage *s);
+/* bd_stage_backend -- the backend that a stage's network runs on; kinds without a network get the CPU's. *out is `usual`
+ * (the CPU's backend) where that is meant, else `own`, which is made so. */
+BD_MUST_CHECK bd_status bd_stage_backend(const bd_backend **out, bd_backend *own,
+                                         const bd_backend *usual, const bd_stage *s);
 
 /* bd_dag_backend -- that of the plan's first stage with a network, for the heads of result files. */
 BD_MUST_CHECK bd_status bd_dag_backend(bd_backend *out, const bd_dag *d, int file);

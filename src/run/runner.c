@@ -113,15 +113,6 @@ static bd_status lock_folder(bd_lock **out, const bd_runner *r, const char *dir)
     return st;
 }
 
-/* The runner's own backend unless the stage asks for another device; *own has room for that. */
-static bd_status stage_backend(const bd_backend **out, bd_backend *own, const bd_runner *r,
-                               const bd_stage *s) {
-    *out = r->backend;
-    if (bd_device_is_cpu(s->device)) return BD_OK;
-    *out = own;
-    return bd_stage_backend(own, s);
-}
-
 static bd_status work(bd_runner *r, int stage, const char *dir) {
     bd_stage_run x = {.runner = r, .stage = &r->dag->stage[stage], .dir = dir};
     bd_backend backend;
@@ -131,7 +122,7 @@ static bd_status work(bd_runner *r, int stage, const char *dir) {
     x.cell = &r->dag->cell[x.stage->cell].recipe;
     bd_stage_describe(what, sizeof what, r->dag, stage);
     bd_log(BD_LOG_INFO, "%s: %s", x.stage->name, what);
-    BD_TRY(stage_backend(&x.backend, &backend, r, x.stage));
+    BD_TRY(bd_stage_backend(&x.backend, &backend, r->backend, x.stage));
     BD_TRY(bd_manifest_write(dir, r->dag, stage, x.backend, r->threads));
     BD_TRY(bd_results_create(&x.results));
     bd_status st = run_kind[x.stage->kind](&x);
