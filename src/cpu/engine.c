@@ -1,6 +1,7 @@
 /* The engine of the CPU backend: lower, plan, allocate, replay.
  * A batch is cut into tiles; each worker runs whole tiles with its own arena, so nothing depends on how many
  * workers there are. Gradients of tiles are added in tile order: a worker waits for its tile's turn. */
+#include <gnu/libc-version.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -486,9 +487,10 @@ static bd_status adam(bd_engine *e, const bd_adam *a, double norm) {
 }
 
 /* Every sum of the CPU backend has one order, and every variant of its kernels gives the same bits: what a result
- * depends on is this code alone. */
+ * depends on is this code, and exp, log, pow, sin and cos of the C library. */
 static bd_status fingerprint(const bd_backend *self, char *out, size_t size) {
-    int n = snprintf(out, size, "cpu %s, kernels 2", bd_precision_name(self->precision));
+    int n = snprintf(out, size, "cpu %s, kernels 2, glibc %s", bd_precision_name(self->precision),
+                     gnu_get_libc_version());
     BD_REQUIRE(n >= 0 && (size_t)n < size, BD_E_ARG,
                "cpu: %zu bytes are too few for the fingerprint", size);
     return BD_OK;

@@ -86,7 +86,7 @@ typedef struct bd_backend {
     bd_precision precision;
     bool
         whole_batch; /* a tile of any size is one piece of work: drivers make it the batch (bd_backend_tile) */
-    /* fingerprint: one line of text on which the bits of results depend (library versions, instruction set ...) */
+    /* fingerprint: one line of text on which the bits of results depend (library versions, device ...) */
     bd_status (*fingerprint)(const struct bd_backend *self, char *out, size_t size);
     /* compile: lower, plan and allocate. The graph is borrowed for the engine's life. The pool gives the workers. */
     bd_status (*engine_create)(bd_engine **out, const struct bd_backend *self, const bd_graph *g,
