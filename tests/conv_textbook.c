@@ -65,7 +65,7 @@ static void one_side(double *to, matrix m, const double *from, int n, bool singl
 
 /* to = m from m^T */
 static void both_sides(double *to, matrix m, const double *from, bool single) {
-    double half[36];
+    double half[36] = {0};
     one_side(half, m, from, m.cols, single);
     one_side(to, m, half, m.rows, single);
 }

@@ -111,6 +111,7 @@ static const bd_conv_shape chosen[] = {
     {.n = 5, .h = SIDE_MAX, .w = SIDE_MAX, .i = 8, .o = 8, .attr = {3, 3, 1, 1, 1, 1, 1}},
     {.n = 4, .h = SIDE_MAX, .w = SIDE_MAX, .i = 19, .o = 21, .attr = {3, 3, 1, 1, 1, 1, 1}},
     {.n = 3, .h = SIDE_MAX, .w = 30, .i = 24, .o = 20, .attr = {5, 5, 1, 2, 2, 2, 2}},
+    {.n = 3, .h = SIDE_MAX, .w = SIDE_MAX, .i = 16, .o = 32, .attr = {3, 3, 1, 1, 1, 1, 1}},
     {.n = 5, .h = SIDE_MAX, .w = SIDE_MAX, .i = 8, .o = 350, .attr = {3, 3, 1, 1, 1, 1, 1}},
     {.n = 3, .h = SIDE_MAX, .w = 20, .i = 33, .o = 30, .attr = {1, 1, 1, 0, 0, 0, 0}},
     {.n = 5, .h = SIDE_MAX, .w = SIDE_MAX, .i = 3, .o = 8, .attr = {3, 3, 1, 1, 1, 1, 1}},
@@ -277,8 +278,11 @@ static buffer new_buffer(const float *from, size_t n, size_t shift) {
 }
 
 static bool poisoned(const float *p, size_t n) {
-    for (size_t k = 0; k < n; k++)
-        if (memcmp(p + k, &poison, sizeof poison) != 0) return false;
+    for (size_t k = 0; k < n; k++) {
+        uint32_t bits;
+        memcpy(&bits, p + k, sizeof bits);
+        if (bits != poison) return false;
+    }
     return true;
 }
 
@@ -310,9 +314,9 @@ static bd_conv prepare(const bd_conv_shape *s, bd_conv_dir dir, const how *h) {
     if (c.method != BD_CONV_WINOGRAD || dir != BD_CONV_BWD_WEIGHT) return c;
     if (h->registers_i) c.block_i = h->registers_i * c.kernels->width;
     if (h->registers_o) c.block_o = h->registers_o * c.kernels->width;
-    /* Both sides, a little more for how points are spaced, and with more than one block of pieces all products. */
+    /* Both sides, and with more than one block of pieces all products; ample, for how points are spaced. */
     size_t i = (size_t)bd_round_up(s->i, c.block_i), o = (size_t)bd_round_up(s->o, c.block_o);
-    size_t most = BD_WINO_POINTS * ((size_t)(c.block + 9) * (i + o) + i * o);
+    size_t most = BD_WINO_POINTS * ((size_t)(c.block + 9) * (i + o) + 2 * i * o);
     if ((h->block || h->registers_i || h->registers_o) && c.scratch_floats < most)
         c.scratch_floats = most;
     return c;
