@@ -56,7 +56,7 @@ PROGRAM   := $(if $(wildcard src/cli/main.c),$(BUILD)/baddiff)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all tests test reproduce figures regress report bench bench-peer lint fetch deps deps-first clean help FORCE
+.PHONY: all tests test reproduce figures regress report bench bench-peer growth lint fetch deps deps-first clean help FORCE
 
 all: $(PROGRAM) $(BUILD)/libbaddiff.a ## build the program (build/release/baddiff)
 
@@ -79,6 +79,9 @@ report: $(BUILD)/baddiff ## write results/PROFILE/report.html
 
 bench-peer: $(BUILD)/baddiff ## development: time the UNets here and in PyTorch + diffusers, turn by turn (PEER_PYTHON=python3)
 	@$(or $(PEER_PYTHON),python3) tests/peer/bench.py --baddiff $(BUILD)/baddiff --threads $(or $(THREADS),2) $(PEER_ARGS)
+
+growth: $(BUILD)/baddiff ## development: how time and memory grow with batch, steps, channels, side, threads (GROWTH_ARGS=...)
+	@scripts/growth --program $(BUILD)/baddiff $(GROWTH_ARGS)
 
 bench: $(BUILD)/baddiff ## measure speed and memory of both networks on this machine
 	@$(BUILD)/baddiff bench --threads $(or $(THREADS),0)

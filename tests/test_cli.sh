@@ -57,6 +57,10 @@ check "bench of other channels" eval 'run 0 bench --device cpu --net mini --size
     narrow=$(awk -F "\t" "\$2 == \"train\" { print \$8 }" "$tmp/out") && run 0 bench --device cpu --net mini --size 8 --repeat 1 --threads 1 --phase train &&
     awk -F "\t" -v narrow="$narrow" "\$2 == \"train\" { wide = \$8 } END { exit !(wide > 1.5 * narrow && narrow > 0) }" "$tmp/out" &&
     run 2 bench --net mini --base-channels 20 && says norm_num_groups'
+check "growth measures every dimension" eval 'scripts/growth --program "$baddiff" --out "$tmp/growth.csv" --threads 1 --repeat 1 --batches "4 8" \
+        --channels "8 16" --sides "8 16" --steps "1 2" >"$tmp/out" 2>"$tmp/err" &&
+    awk -F, "!/^#/ && NF != 10 { bad = 1 } \$6 > 0 { n[\$1]++ } END { exit !(n[\"start\"] == 2 && n[\"batch\"] == 4 && n[\"channels\"] == 4 &&
+        n[\"side\"] == 4 && n[\"steps\"] == 2 && !bad) }" "$tmp/growth.csv" && grep -q "^batch .*1.00$" "$tmp/out"'
 check "bench refuses a place it cannot write to" eval 'run 2 bench --net mini --repeat 1 --threads 1 --json "$tmp/none/bench.json" && says "$tmp/none"'
 check "train makes the model that is no control" eval 'run 0 train tests/small.ini -s sweep.attack.poison_rate=0,0.5 --runs "$tmp/r2" -q &&
     grep -q "model-BACKDOORED$" "$tmp/out"'

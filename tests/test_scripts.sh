@@ -103,5 +103,20 @@ figures_are_drawn_from_a_results_file() {
     ! scripts/figures test "$dir/results" 2>/dev/null
 }
 
+# Times that are powers of the size, and one whose last doubling is steeper.
+exponents_of_growth_are_slopes() {
+    {
+        printf '# a head, with, commas\ndimension,net,phase,threads,size,seconds,GFLOP,images_per_s,planned_MiB,peak_MiB\n'
+        printf 'start,-,version,-,1,0.0042,,,,\n'
+        printf 'batch,mini,train,%s,0,0,0\n' 1,4,0.04,2 1,8,0.08,4 1,16,0.16,8 2,4,0.02,2 2,8,0.04,4 2,16,0.08,8
+        printf 'side,mini,sample,1,%s,10,40,50,60\n' 16,0.1 32,0.1 64,0.4
+    } >"$dir/growth.csv"
+    scripts/growth --read "$dir/growth.csv" >"$dir/out" || return 1
+    grep -Eq '^batch +mini +train +1 +3 +1\.00 +1\.00 +1\.00$' "$dir/out" && grep -Eq '^side +mini +sample +1 +3 +1\.00 +2\.00 +0\.00$' "$dir/out" &&
+        grep -q '^2 threads against 1, batch mini train: 4: 2.00 8: 2.00 16: 2.00$' "$dir/out" && grep -q '^start-up: version 4.2 ms$' "$dir/out" &&
+        grep -q '^peak memory above the plan: 10.0 to 10.0 MiB in 3 runs$' "$dir/out" || return 1
+    ! scripts/growth --colour red 2>/dev/null
+}
+
 mapfile -t names < <(declare -F | awk '$3 !~ /^(count|tap)$/ { print $3 }')
 tap "${names[@]}"
