@@ -103,8 +103,8 @@ static void product(const bd_product *whole) {
 }
 
 /* --- Winograd F(4x4, 3x3) with the points 0, +-3/4, +-3/2 and infinity ---
- * Of all points tried these lose least: the error is twice that of direct summation in float32, against eight times
- * with the usual 0, +-1, +-2. All constants but those of the filters are exact. */
+ * Of all points tried these lose least: the error is about twice that of direct summation in float32, against four
+ * times with the usual 0, +-1, +-2. All constants but those of the filters are exact. */
 #define PA 0.75f
 #define PB 1.5f
 #define PA2 (PA * PA)

@@ -12,7 +12,7 @@
 #include "run/folder.h"
 #include "run/settings.h"
 
-static const double assumed_gflops_a_thread = 75, assumed_gflops_cuda = 10000;
+static const double assumed_gflops_a_thread = 100, assumed_gflops_cuda = 10000;
 
 enum { NETWORKS_MAX = 32 };
 
