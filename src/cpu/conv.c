@@ -1,7 +1,6 @@
 /* Convolutions as matrix products, with or without gathering pixels first; the choice of the method. */
 #include "cpu/conv.h"
 
-#include <stdint.h>
 #include <string.h>
 
 /* Floats of gathered rows worked on at once, and least and most of the pixels. */

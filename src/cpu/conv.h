@@ -32,7 +32,7 @@ typedef struct {
     int block_i, block_o; /* Winograd, gradient of the weights: channels worked on at once */
 } bd_conv;
 
-/* Buffers of one run. x: input or its gradient; w: packed weights or gradient; b: bias or its gradient; y: output or its
+/* Buffers of one run, scratch aligned for doubles. x: input or its gradient; w: packed weights or gradient; b: bias or its gradient; y: output or its
  * gradient; z: added to the output. NULL: b: none; z: none; w of BWD_WEIGHT: only the bias's gradient is wanted. */
 typedef struct {
     float *x, *w, *b, *y, *scratch;

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* c [m,n] = start + a b. Element (i, p) of a lies at a[i row + p step]. b comes in panels of `panel` columns, a multiple
- * of the width of a register: element (p, j) lies at b[(j / panel) next + p ldb + j % panel]; the last panel is as wide
+/* c [m,n] = start + a b. Element (i, p) of a lies at a[i row + p step]. b comes in panels of `panel` columns, the width
+ * of a register or an even multiple of it: element (p, j) lies at b[(j / panel) next + p ldb + j % panel]; the last panel is as wide
  * as the others, what it holds past column n is read and does not matter. Sums begin with c itself (accumulate), with
  * init [n], or with 0. */
 typedef struct {

@@ -2,7 +2,6 @@
  * transform back: 36 multiplications where direct summation takes 144. The gradient of the input is the same with the filter
  * turned round; that of the weights sums over pieces what the two transformed sides multiply to.
  *   source   Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016; points: conv_kernels.c */
-#include <stdlib.h>
 #include <string.h>
 
 #include "cpu/conv.h"
