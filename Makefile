@@ -31,7 +31,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -Isrc -I$(BUILD)/gen $(CPPFLAGS) $(CFLAGS) -
     -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith \
     $(filter-out -Wl$(comma)%,$(HARDEN)) $(FORTIFY) $(SAN_FLAGS)
 ALL_LDFLAGS = -pie $(filter -Wl$(comma)%,$(HARDEN)) $(LDFLAGS) $(SAN_FLAGS)
-ALL_LDLIBS  = $(LDLIBS) -lcsv -lpng -ljpeg -lzip -lz -ljansson -linih -lcrypto -lopenblas $(CUDA_LDLIBS) -lm -lpthread -ldl
+ALL_LDLIBS  = $(LDLIBS) -lcsv -lpng -ljpeg -lzip -lz -ljansson -linih -lcrypto -lopenblas -lgomp $(CUDA_LDLIBS) -lm -lpthread -ldl
 COMPILE     = $(CC) $(ALL_CFLAGS) -ffile-prefix-map=$(CURDIR)=. $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP
 
 # The kernels of src/cpu/*_kernels.c are compiled once an instruction set and chosen at run time.

@@ -4,7 +4,7 @@ FUZZ_READERS := $(sort $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fu
 # Only the layers of the readers are built with sanitizers; add a file here when a reader needs one.
 FUZZ_SRC     := $(sort $(wildcard src/base/*.c src/io/*.c) $(wildcard src/nn/*config.c))
 FUZZ_OBJ     := $(FUZZ_SRC:%.c=$(BUILD)/%.o)
-FUZZ_LDLIBS   = $(LDLIBS) $(filter-out -lopenblas,$(filter -l%,$(ALL_LDLIBS)))
+FUZZ_LDLIBS   = $(LDLIBS) $(filter-out -lopenblas -lgomp,$(filter -l%,$(ALL_LDLIBS)))
 FUZZ_PROG    := $(FUZZ_READERS:%=$(BUILD)/tests/fuzz/%)
 
 .PHONY: fuzz fuzz-replay fuzz-programs
