@@ -34,14 +34,15 @@ INLINE void product_block(const bd_product *g, const float *b, const int rows, c
                           const bool whole, int i, int j, int tail) {
     float *c = g->c + (size_t)i * g->ldc + (size_t)j;
     const float *a = g->a + (size_t)i * g->row;
-    const float *start = g->accumulate ? c : g->init ? g->init + j : NULL;
+    const bool zero = !g->accumulate && !g->init;
+    const float *start = zero || g->accumulate ? c : g->init + j;
     const size_t row = g->row, step = g->step, ldb = g->ldb, ldc = g->ldc,
                  next = g->accumulate ? ldc : 0;
     reg acc[ROWS][2];
     for (int r = 0; r < rows; r++)
         for (int q = 0; q < cols; q++) {
             const float *from = start + (size_t)r * next + W * q;
-            acc[r][q] = !start ? reg_set(0) : whole ? reg_load(from) : reg_load_part(from, tail);
+            acc[r][q] = zero ? reg_set(0) : whole ? reg_load(from) : reg_load_part(from, tail);
         }
     for (int p = g->k; p > 0; p--, b += ldb, a += step) {
         reg bv[2];
