@@ -227,11 +227,9 @@ static inline __attribute__((always_inline)) void norm_apply(float *y, const flo
         betaj[q] = reg_load(beta + q * W);
     }
     for (int p = 0; p < hw; p++, x += c, y += c) {
-        float u[LANES];
         for (int q = 0; q < PARTS; q++)
-            reg_store(act ? u + q * W : y + q * W,
-                      reg_fmadd(reg_load(x + q * W) - bj[q], aj[q], betaj[q]));
-        for (int l = 0; act && l < LANES; l++) y[l] = u[l] * sigmoid(u[l]);
+            reg_store(y + q * W, reg_fmadd(reg_load(x + q * W) - bj[q], aj[q], betaj[q]));
+        for (int l = 0; act && l < LANES; l++) y[l] *= sigmoid(y[l]);
     }
 }
 
