@@ -110,11 +110,6 @@ static bd_status one_step(bench_net *b, int tiles, int64_t k) {
     return bd_backend_step(b->backend, b->engine, &r, false, &a, &norm);
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* t [repeat], in ascending order when it returns */
 static bd_status time_steps(double *t, bench_net *b, int tiles, int repeat) {
     /* first touch and packing; a device records its step in the second */
@@ -124,7 +119,7 @@ static bd_status time_steps(double *t, bench_net *b, int tiles, int repeat) {
         BD_TRY(one_step(b, tiles, i + 2));
         t[i] = bd_clock_seconds() - start;
     }
-    qsort(t, (size_t)repeat, sizeof *t, by_value);
+    (void)bd_clock_median(t, (size_t)repeat);
     return BD_OK;
 }
 

@@ -3,44 +3,32 @@
 
 #include "cpu/internal.h"
 
-/* The right side of a product wants to lie in panels, twice as wide as a register. */
-static int panel(const bd_conv_kernels *k) { return 2 * k->width; }
-
-static size_t panels_floats(const bd_conv_kernels *k, int rows, int cols) {
-    return (size_t)rows * (size_t)bd_round_up(cols, panel(k));
-}
-
 /* A matrix by rows: element (i, j) at x[i row + j step]. */
 typedef struct {
     const float *x;
     size_t row, step;
 } matrix;
 
+/* b [k,n] in panels */
+static void pack(const cpu_call *call, float *to, matrix b, int n, int k) {
+    const int width = bd_panel(call->kernels);
+    if (b.step == 1) bd_to_blocks(call->vec, to, b.x, (int)b.row, k, n, width);
+    for (int j = 0; b.step > 1 && j < n; j += width)
+        call->vec->transpose(to + (size_t)j * (size_t)k, width, b.x + (size_t)j * b.step,
+                             (int)b.step, n - j < width ? n - j : width, k);
+}
+
 /* c [m,n] = a [m,k] b [k,n]; to: room for b in panels */
 static void multiply(const cpu_call *call, float *c, size_t ldc, matrix a, matrix b, int m, int n,
                      int k, float *to) {
-    const int width = panel(call->kernels);
-    for (int j = 0; j < n; j += width) {
-        float *mine = to + (size_t)j * (size_t)k;
-        const float *from = b.x + (size_t)j * b.step;
-        int cols = n - j < width ? n - j : width;
-        if (b.step > 1)
-            call->vec->transpose(mine, width, from, (int)b.step, cols, k);
-        else
-            call->vec->copy(mine, width, from, (int)b.row, (size_t)k, cols);
-    }
-    const bd_product p = {.c = c,
-                          .a = a.x,
-                          .b = to,
-                          .ldc = ldc,
-                          .row = a.row,
-                          .step = a.step,
-                          .ldb = (size_t)width,
-                          .next = (size_t)k * (size_t)width,
-                          .m = m,
-                          .n = n,
-                          .k = k,
-                          .panel = width};
+    pack(call, to, b, n, k);
+    bd_product p = bd_product_packed(call->kernels, to, n, k);
+    p.c = c;
+    p.ldc = ldc;
+    p.a = a.x;
+    p.row = a.row;
+    p.step = a.step;
+    p.m = m;
     call->kernels->product(&p);
 }
 
@@ -53,7 +41,7 @@ typedef struct {
 
 static size_t panels_of_head(int s, int d) {
     const bd_conv_kernels *k = bd_conv_kernels_best();
-    size_t tokens = panels_floats(k, d, s), channels = panels_floats(k, s, d);
+    size_t tokens = bd_panels_floats(k, d, s), channels = bd_panels_floats(k, s, d);
     return tokens > channels ? tokens : channels;
 }
 

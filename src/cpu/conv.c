@@ -28,60 +28,48 @@ static bool is_product(const bd_conv_attr *a) {
     return same_size(a, 1) && !a->pad_top && !a->pad_left && !a->pad_bottom && !a->pad_right;
 }
 
-/* --- a filter that moves over an image ---
- * Both the convolution and, where it moves by one pixel, the gradient of its input: there the output's gradient is read
- * and the filter is turned round. */
-typedef struct {
-    int h, w, c;   /* what is read */
-    int oh, ow, o; /* what is written */
-    int kh, kw, stride, top, left;
-} sweep;
+/* --- a filter that moves over an image --- */
 
-static sweep find_sweep(const bd_conv *c) {
+bd_conv_sweep bd_conv_find_sweep(const bd_conv *c) {
     const bd_conv_shape *s = &c->s;
     const bd_conv_attr *a = &s->attr;
-    if (c->dir == BD_CONV_BWD_DATA && a->stride == 1)
-        return (sweep){s->oh,
-                       s->ow,
-                       s->o,
-                       s->h,
-                       s->w,
-                       s->i,
-                       a->kh,
-                       a->kw,
-                       1,
-                       a->kh - 1 - a->pad_top,
-                       a->kw - 1 - a->pad_left};
-    return (sweep){s->h,  s->w,  s->i,      s->oh,      s->ow,      s->o,
-                   a->kh, a->kw, a->stride, a->pad_top, a->pad_left};
+    bd_conv_sweep g = {.kh = a->kh, .kw = a->kw, .stride = a->stride};
+    if (c->dir == BD_CONV_BWD_DATA && a->stride == 1) {
+        g.h = s->oh, g.w = s->ow, g.c = s->o;
+        g.oh = s->h, g.ow = s->w, g.o = s->i;
+        g.top = a->kh - 1 - a->pad_top, g.left = a->kw - 1 - a->pad_left;
+    } else {
+        g.h = s->h, g.w = s->w, g.c = s->i;
+        g.oh = s->oh, g.ow = s->ow, g.o = s->o;
+        g.top = a->pad_top, g.left = a->pad_left;
+    }
+    return g;
 }
 
-static int row_floats(const sweep *g) { return g->kh * g->kw * g->c; } /* of a gathered row */
+static int row_floats(const bd_conv_sweep *g) {
+    return g->kh * g->kw * g->c;
+} /* of a gathered row */
 
 /* The gradient of the input by adding up what each output pixel gives: where the filter moves by more than one. */
 static bool spreads(const bd_conv *c) { return c->dir == BD_CONV_BWD_DATA && c->s.attr.stride > 1; }
 
 /* --- layout --- */
 
-/* Packed weights of a product: k rows in panels of n columns. */
-static size_t panels(const bd_conv *c, int k, int n) {
-    return (size_t)k * (size_t)bd_round_up(n, bd_conv_panel(c));
-}
-
 static void init_product(bd_conv *c) {
     const bool gather = c->method == BD_CONV_GATHER, weight = c->dir == BD_CONV_BWD_WEIGHT;
-    const sweep g = find_sweep(c);
+    const bd_conv_sweep g = bd_conv_find_sweep(c);
     const int k = row_floats(&g), most = weight ? PIXELS_WEIGHT : PIXELS;
     c->block = most;
     if (gather) {
         int fit = GATHERED / k < PIXELS_MIN ? PIXELS_MIN : GATHERED / k / 12 * 12;
         c->block = weight ? least(most, fit) : fit;
     }
-    c->packed_floats = spreads(c) ? panels(c, g.o, k) : panels(c, k, g.o);
+    c->packed_floats =
+        spreads(c) ? bd_panels_floats(c->kernels, g.o, k) : bd_panels_floats(c->kernels, k, g.o);
     c->scratch_floats = gather ? (size_t)c->block * (size_t)k : 0;
     if (!weight) return;
     c->packed_floats = (size_t)k * (size_t)g.o;
-    c->scratch_floats += panels(c, c->block, g.o);
+    c->scratch_floats += bd_panels_floats(c->kernels, c->block, g.o);
     if (!gather) c->scratch_floats += (size_t)c->block * (size_t)bd_round_up(k, BLOCK_ROWS);
 }
 
@@ -118,7 +106,7 @@ static size_t plain_at(const bd_conv *c, int o, int i, int tap) {
 }
 
 /* Where the weight lies that meets float k of a gathered row in column j of the result. */
-static size_t weight_at(const bd_conv *c, const sweep *g, int k, int j) {
+static size_t weight_at(const bd_conv *c, const bd_conv_sweep *g, int k, int j) {
     int tap = k / g->c, ch = k % g->c;
     if (c->dir == BD_CONV_BWD_DATA && !spreads(c)) /* turned round */
         return plain_at(c, ch, j, taps(c) - 1 - tap);
@@ -130,10 +118,10 @@ void bd_conv_pack(const bd_conv *c, float *packed, const float *plain) {
         bd_wino_pack(c, packed, plain);
         return;
     }
-    const sweep g = find_sweep(c);
+    const bd_conv_sweep g = bd_conv_find_sweep(c);
     const bool turn = spreads(c); /* rows are the output's channels */
     const int k = row_floats(&g), rows = turn ? g.o : k, cols = turn ? k : g.o,
-              panel = bd_conv_panel(c);
+              panel = bd_panel(c->kernels);
     for (int j0 = 0; j0 < cols; j0 += panel)
         for (int p = 0; p < rows; p++)
             for (int j = j0; j < j0 + panel; j++)
@@ -159,7 +147,7 @@ typedef struct {
     int n, r, q;
 } place;
 
-static place find_place(const sweep *g, int pixel) {
+static place find_place(const bd_conv_sweep *g, int pixel) {
     int col = pixel % g->ow, row = pixel / g->ow % g->oh;
     return (place){pixel / g->ow / g->oh, row * g->stride - g->top, col * g->stride - g->left};
 }
@@ -170,7 +158,7 @@ typedef struct {
     size_t at;
 } tap_run;
 
-static tap_run find_run(const sweep *g, place p, int tap_row) {
+static tap_run find_run(const bd_conv_sweep *g, place p, int tap_row) {
     int r = p.r + tap_row, first = p.q < 0 ? -p.q : 0, end = least(g->kw, g->w - p.q);
     if (r < 0 || r >= g->h || end <= first) return (tap_run){0, 0, 0};
     size_t px = ((size_t)p.n * (size_t)g->h + (size_t)r) * (size_t)g->w + (size_t)(p.q + first);
@@ -185,7 +173,7 @@ static inline void copy_few(float *restrict to, const float *restrict from, size
     }
 }
 
-static void gather(const sweep *g, float *rows, const float *x, int first, int count) {
+static void gather(const bd_conv_sweep *g, float *rows, const float *x, int first, int count) {
     const size_t ch = (size_t)g->c, line = (size_t)g->kw * ch;
     const bool few = line < 16;
     for (int t = 0; t < count; t++) {
@@ -202,8 +190,8 @@ static void gather(const sweep *g, float *rows, const float *x, int first, int c
     }
 }
 
-static void scatter_add(const bd_conv *c, const sweep *g, float *dx, const float *rows, int first,
-                        int count) {
+static void scatter_add(const bd_conv *c, const bd_conv_sweep *g, float *dx, const float *rows,
+                        int first, int count) {
     const size_t ch = (size_t)g->c, line = (size_t)g->kw * ch;
     for (int t = 0; t < count; t++) {
         place p = find_place(g, first + t);
@@ -217,20 +205,6 @@ static void scatter_add(const bd_conv *c, const sweep *g, float *dx, const float
 
 /* --- products --- */
 
-/* c [m,n] (+)= a b with packed b */
-static bd_product packed_product(const bd_conv *c, const float *b, int n, int k) {
-    const int panel = bd_conv_panel(c);
-    return (bd_product){.b = b,
-                        .row = (size_t)k,
-                        .step = 1,
-                        .ldc = (size_t)n,
-                        .ldb = (size_t)panel,
-                        .next = (size_t)k * (size_t)panel,
-                        .n = n,
-                        .k = k,
-                        .panel = panel};
-}
-
 /* y = z + b, where the product begins */
 static void begin_with(const bd_conv *c, float *y, const float *z, const float *b) {
     const size_t o = (size_t)c->s.o, n = (size_t)pixels(c);
@@ -241,9 +215,9 @@ static void begin_with(const bd_conv *c, float *y, const float *z, const float *
 /* A sweep: y = filter over x, which begins with init, or with what y holds. */
 static void run_sweep(const bd_conv *c, const bd_conv_buffers *b, const float *x, float *y,
                       const float *init, bool accumulate) {
-    const sweep g = find_sweep(c);
+    const bd_conv_sweep g = bd_conv_find_sweep(c);
     const int all = c->s.n * g.oh * g.ow;
-    bd_product p = packed_product(c, b->w, g.o, row_floats(&g));
+    bd_product p = bd_product_packed(c->kernels, b->w, g.o, row_floats(&g));
     p.init = init;
     p.accumulate = accumulate;
     for (int at = 0; at < all; at += c->block) {
@@ -259,8 +233,8 @@ static void run_sweep(const bd_conv *c, const bd_conv_buffers *b, const float *x
 }
 
 static void run_spread(const bd_conv *c, const bd_conv_buffers *b) {
-    const sweep g = find_sweep(c);
-    bd_product p = packed_product(c, b->w, row_floats(&g), g.o);
+    const bd_conv_sweep g = bd_conv_find_sweep(c);
+    bd_product p = bd_product_packed(c->kernels, b->w, row_floats(&g), g.o);
     memset(b->x, 0, (size_t)c->s.n * (size_t)g.h * (size_t)g.w * (size_t)g.c * sizeof(float));
     p.c = b->scratch;
     for (int at = 0; at < pixels(c); at += c->block) {
@@ -271,19 +245,18 @@ static void run_spread(const bd_conv *c, const bd_conv_buffers *b) {
     }
 }
 
-/* to [blocks][rows][block] = from [rows][cols]; what the last block holds past cols is left as it is */
-static void to_blocks(const bd_conv *c, float *to, const float *from, int rows, int cols,
-                      int block) {
+void bd_to_blocks(const bd_vec *vec, float *to, const float *from, int ld, int rows, int cols,
+                  int block) {
     for (int j = 0; j < cols; j += block)
-        c->vec->copy(to + (size_t)j * (size_t)rows, block, from + j, cols, (size_t)rows,
-                     least(block, cols - j));
+        vec->copy(to + (size_t)j * (size_t)rows, block, from + j, ld, (size_t)rows,
+                  least(block, cols - j));
 }
 
 /* dw [k,o] (+)= rows^T dy: rows in blocks of their floats where they are pixels of x, so that columns lie close. */
 static void run_weight(const bd_conv *c, const bd_conv_buffers *b) {
-    const sweep g = find_sweep(c);
+    const bd_conv_sweep g = bd_conv_find_sweep(c);
     const bool gathers = c->method == BD_CONV_GATHER;
-    const int k = row_floats(&g), panel = bd_conv_panel(c), all = pixels(c);
+    const int k = row_floats(&g), panel = bd_panel(c->kernels), all = pixels(c);
     const int block = gathers ? k : BLOCK_ROWS;
     float *rows = b->scratch, *dy = rows + (size_t)c->block * (size_t)bd_round_up(k, block);
     bd_product p = {.ldc = (size_t)g.o,
@@ -296,11 +269,11 @@ static void run_weight(const bd_conv *c, const bd_conv_buffers *b) {
         p.k = least(c->block, all - at);
         p.b = dy;
         p.next = (size_t)p.k * (size_t)panel;
-        to_blocks(c, dy, b->y + (size_t)at * (size_t)g.o, p.k, g.o, panel);
+        bd_to_blocks(c->vec, dy, b->y + (size_t)at * (size_t)g.o, g.o, p.k, g.o, panel);
         if (gathers)
             gather(&g, rows, b->x, at, p.k);
         else
-            to_blocks(c, rows, b->x + (size_t)at * (size_t)k, p.k, k, block);
+            bd_to_blocks(c->vec, rows, b->x + (size_t)at * (size_t)k, k, p.k, k, block);
         for (int i = 0; i < k; i += block) {
             p.m = least(block, k - i);
             p.a = rows + (size_t)i * (size_t)p.k;

@@ -60,8 +60,18 @@ void bd_wino_init(bd_conv *c);
 void bd_wino_pack(const bd_conv *c, float *packed, const float *plain);
 void bd_wino_run(const bd_conv *c, const bd_conv_buffers *b);
 
-/* Columns of a panel of packed weights. */
-static inline int bd_conv_panel(const bd_conv *c) { return 2 * c->kernels->width; }
-static inline int bd_round_up(int n, int to) { return (n + to - 1) / to * to; }
+/* A filter that moves over an image: the convolution itself and, where it moves by one pixel, the gradient of its input:
+ * there the output's gradient is read and the filter is turned round. */
+typedef struct {
+    int h, w, c;   /* what is read */
+    int oh, ow, o; /* what is written */
+    int kh, kw, stride, top, left;
+} bd_conv_sweep;
+bd_conv_sweep bd_conv_find_sweep(const bd_conv *c);
+
+/* bd_to_blocks -- to [blocks][rows][block] = from [rows][cols], ld floats a row; what the last block holds past cols is left
+ * as it is. With blocks of bd_panel columns: the right side of a packed product. */
+void bd_to_blocks(const bd_vec *vec, float *to, const float *from, int ld, int rows, int cols,
+                  int block);
 
 #endif

@@ -4,13 +4,6 @@
 
 #include "cpu/reg.h"
 
-#ifndef BD_ISA
-#define BD_ISA base
-#endif
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-#define TEXT_(a) #a
-#define TEXT(a) TEXT_(a)
 #define INLINE static inline __attribute__((always_inline))
 
 /* --- products --- */

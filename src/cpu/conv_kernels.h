@@ -53,6 +53,28 @@ typedef struct {
     void (*wino_filter_bwd)(float *dw, size_t at, const float *u, size_t ldu, int n);
 } bd_conv_kernels;
 
+static inline int bd_round_up(int n, int to) { return (n + to - 1) / to * to; }
+
+/* The right side of a product packed: panels of bd_panel columns, one behind the other. */
+static inline int bd_panel(const bd_conv_kernels *k) { return 2 * k->width; }
+static inline size_t bd_panels_floats(const bd_conv_kernels *k, int rows, int cols) {
+    return (size_t)rows * (size_t)bd_round_up(cols, bd_panel(k));
+}
+/* c [,n] = a [,terms] b [terms,n] with packed b, rows of a and c without gaps; c, a and m are still to be set. */
+static inline bd_product bd_product_packed(const bd_conv_kernels *k, const float *b, int n,
+                                           int terms) {
+    const int panel = bd_panel(k);
+    return (bd_product){.b = b,
+                        .row = (size_t)terms,
+                        .step = 1,
+                        .ldc = (size_t)n,
+                        .ldb = (size_t)panel,
+                        .next = (size_t)terms * (size_t)panel,
+                        .n = n,
+                        .k = terms,
+                        .panel = panel};
+}
+
 /* bd_conv_kernels_best -- the widest variant that this machine runs; NULL on an x86 without AVX2 and FMA. */
 const bd_conv_kernels *bd_conv_kernels_best(void);
 

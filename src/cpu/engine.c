@@ -243,8 +243,11 @@ static bd_status engine_create(bd_engine **out, const bd_backend *self, const bd
                bd_precision_name(self->precision));
     bd_engine *e = calloc(1, sizeof *e);
     BD_REQUIRE(e, BD_E_MEMORY, "cpu: out of memory");
-    *e = (bd_engine){
-        .pool = pool, .vec = bd_vec_best(), .workers = bd_pool_workers(pool), .dirty = true};
+    *e = (bd_engine){.pool = pool,
+                     .vec = bd_vec_best(),
+                     .kernels = bd_conv_kernels_best(),
+                     .workers = bd_pool_workers(pool),
+                     .dirty = true};
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->moved, NULL);
     e->rounds = self->precision == BD_PRECISION_BF16;
@@ -339,7 +342,7 @@ static bd_status run_node(const bd_engine *e, const cpu_worker *k, int i) {
     if (bd_op_is_conv(n->op)) {
         run_conv_node(e, k, i);
     } else {
-        cpu_call c = {e->g, n, e->vec, bd_conv_kernels_best(), k->data, k->workspace[i]};
+        cpu_call c = {e->g, n, e->vec, e->kernels, k->data, k->workspace[i]};
         BD_TRY(cpu_ops[n->op].run(&c));
     }
     if (e->rounds) round_outputs(e, k, n);
@@ -498,11 +501,6 @@ static bd_status fingerprint(const bd_backend *self, char *out, size_t size) {
 
 /* --- profile --- */
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 typedef struct {
     const bd_engine *e;
     int node;
@@ -518,31 +516,17 @@ static bd_status profile_task(void *ctx, int task, int worker) {
     return st;
 }
 
-/* t [repeat][workers]; the first run, which may find its code and data far away, is not kept. */
-static bd_status time_node(double *t, bd_engine *e, int node, bd_profile_by by, int repeat) {
+/* The median; t [repeat][workers]. The first run, which may find its code and data far away, is not kept. */
+static bd_status time_node(double *median, double *t, bd_engine *e, int node, bd_profile_by by,
+                           int repeat) {
     const int workers = by == BD_PROFILE_ALL ? e->workers : 1;
     for (int r = -1; r < repeat; r++) {
         profile_ctx x = {e, node, t + (size_t)(r < 0 ? 0 : r) * (size_t)workers};
         BD_TRY(by == BD_PROFILE_ALL ? bd_pool_each(e->pool, profile_task, &x)
                                     : profile_task(&x, 0, 0));
     }
-    qsort(t, (size_t)repeat * (size_t)workers, sizeof *t, by_value);
+    *median = bd_clock_median(t, (size_t)repeat * (size_t)workers);
     return BD_OK;
-}
-
-static bd_op_profile profile_row(const bd_engine *e, int i, double seconds) {
-    const bd_node *n = bd_graph_node(e->g, i);
-    size_t bytes = 0;
-    for (int j = 0; j < BD_NODE_IN_MAX; j++) bytes += n->in[j] >= 0 ? e->bytes[n->in[j]] : 0;
-    for (int j = 0; j < BD_NODE_OUT_MAX; j++) bytes += n->out[j] >= 0 ? e->bytes[n->out[j]] : 0;
-    bd_op_profile row = {.op = n->op,
-                         .node = i,
-                         .seconds = seconds,
-                         .flops = bd_node_flops(e->g, n),
-                         .bytes = (double)bytes};
-    snprintf(row.impl, sizeof row.impl, "%s",
-             bd_op_is_conv(n->op) ? bd_conv_name(&e->conv[i]) : e->vec->isa);
-    return row;
 }
 
 static bd_status profile(bd_engine *e, bd_profile_by by, int repeat, bd_op_profile **out, int *n) {
@@ -555,8 +539,11 @@ static bd_status profile(bd_engine *e, bd_profile_by by, int repeat, bd_op_profi
     bd_status st = BD_OK;
     if (!t || !rows) BD_FAIL_TO(done, st, BD_E_MEMORY, "profile: out of memory");
     for (int i = 0; i < *n; i++) {
-        BD_TRY_TO(done, st, time_node(t, e, i, by, repeat));
-        rows[i] = profile_row(e, i, t[times / 2]);
+        double seconds;
+        BD_TRY_TO(done, st, time_node(&seconds, t, e, i, by, repeat));
+        rows[i] = bd_op_profile_of(e->g, i, e->bytes, seconds);
+        snprintf(rows[i].impl, sizeof rows[i].impl, "%s",
+                 bd_op_is_conv(rows[i].op) ? bd_conv_name(&e->conv[i]) : e->vec->isa);
     }
 done:
     free(t);

@@ -21,6 +21,7 @@ struct bd_engine {
     bd_graph *g; /* lowered; tensor ids as in the caller's graph */
     bd_pool *pool;
     const bd_vec *vec;
+    const bd_conv_kernels *kernels;
     int workers;
     bd_conv *conv; /* by node */
     bd_plan plan;

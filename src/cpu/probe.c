@@ -45,11 +45,6 @@ static bd_status copy_task(void *ctx, int task, int worker) {
     return BD_OK;
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static bd_status measure(double *rate, copy_ctx *x, bd_pool *pool) {
     double sum[TIMES] = {0};
     BD_TRY(bd_pool_each(pool, open_task, x));
@@ -57,8 +52,7 @@ static bd_status measure(double *rate, copy_ctx *x, bd_pool *pool) {
         BD_TRY(bd_pool_each(pool, copy_task, x));
         for (int w = 0; w < bd_pool_workers(pool); w++) sum[i] += x->by[w].rate;
     }
-    qsort(sum, TIMES, sizeof *sum, by_value);
-    *rate = sum[TIMES / 2];
+    *rate = bd_clock_median(sum, TIMES);
     return BD_OK;
 }
 

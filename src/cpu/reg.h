@@ -5,6 +5,15 @@
 
 #include <string.h>
 
+/* The table of a variant is called <what>_<BD_ISA>. */
+#ifndef BD_ISA
+#define BD_ISA base
+#endif
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define TEXT_(a) #a
+#define TEXT(a) TEXT_(a)
+
 #ifdef BD_REG_WIDTH /* that many lanes, whatever the machine has: for tests of the wider variants */
 #define BD_REG_PLAIN BD_REG_WIDTH
 #elif !defined(__AVX512F__) && !defined(__AVX2__)
@@ -21,42 +30,35 @@ static inline reg reg_load(const float *p) {
     return v;
 }
 static inline void reg_store(float *p, reg v) { memcpy(p, &v, sizeof v); }
-static inline reg reg_set(float a) { return (reg){0} + a; }
-/* a b + c, rounded once */
-static inline reg reg_fma(float a, reg b, reg c) {
-    for (int l = 0; l < W; l++) c[l] = __builtin_fmaf(a, b[l], c[l]);
-    return c;
+static inline reg reg_set(float a) {
+    reg v = {0};
+    for (int l = 0; l < W; l++) v[l] = a;
+    return v;
 }
-/* the same of three registers */
 static inline reg reg_fmadd(reg a, reg b, reg c) {
     for (int l = 0; l < W; l++) c[l] = __builtin_fmaf(a[l], b[l], c[l]);
     return c;
 }
-#elif defined(__AVX512F__)
+#else
 #include <immintrin.h>
+#if defined(__AVX512F__)
 #define REGISTERS 32
 enum { W = 16 };
 typedef __m512 reg;
-static inline reg reg_load(const float *p) { return _mm512_loadu_ps(p); }
-static inline void reg_store(float *p, reg v) { _mm512_storeu_ps(p, v); }
-static inline reg reg_set(float a) { return _mm512_set1_ps(a); }
-static inline reg reg_fmadd(reg a, reg b, reg c) { return _mm512_fmadd_ps(a, b, c); }
-static inline reg reg_fma(float a, reg b, reg c) {
-    return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c);
-}
+#define REG_CALL(name) _mm512_##name##_ps
 #else
-#include <immintrin.h>
 #define REGISTERS 16
 enum { W = 8 };
 typedef __m256 reg;
-static inline reg reg_load(const float *p) { return _mm256_loadu_ps(p); }
-static inline void reg_store(float *p, reg v) { _mm256_storeu_ps(p, v); }
-static inline reg reg_set(float a) { return _mm256_set1_ps(a); }
-static inline reg reg_fmadd(reg a, reg b, reg c) { return _mm256_fmadd_ps(a, b, c); }
-static inline reg reg_fma(float a, reg b, reg c) {
-    return _mm256_fmadd_ps(_mm256_set1_ps(a), b, c);
-}
+#define REG_CALL(name) _mm256_##name##_ps
 #endif
+static inline reg reg_load(const float *p) { return REG_CALL(loadu)(p); }
+static inline void reg_store(float *p, reg v) { REG_CALL(storeu)(p, v); }
+static inline reg reg_set(float a) { return REG_CALL(set1)(a); }
+static inline reg reg_fmadd(reg a, reg b, reg c) { return REG_CALL(fmadd)(a, b, c); }
+#endif
+/* a b + c, rounded once, as reg_fmadd does */
+static inline reg reg_fma(float a, reg b, reg c) { return reg_fmadd(reg_set(a), b, c); }
 
 /* The first n lanes, n < W; the others are zero, or stay as they are in memory. */
 #if defined(BD_REG_PLAIN)

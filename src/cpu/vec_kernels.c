@@ -10,14 +10,6 @@
 #include "base/mathfn.h"
 #include "cpu/reg.h"
 
-#ifndef BD_ISA
-#define BD_ISA base
-#endif
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-#define TEXT_(a) #a
-#define TEXT(a) TEXT_(a)
-
 enum { LANES = 16, CHUNK = 64 /* pixels summed in float before they go to a double */ };
 
 static inline float fma_(float a, float b, float c) { return __builtin_fmaf(a, b, c); }

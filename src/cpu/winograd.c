@@ -16,21 +16,12 @@ typedef struct {
 
 /* The image that is read in pieces of 6 x 6 and the one in pieces of 4 x 4. */
 static sides find_sides(const bd_conv *c) {
-    const bd_conv_shape *s = &c->s;
-    const bd_conv_attr *a = &s->attr;
-    sides d = {.in = {.h = s->h, .w = s->w, .c = s->i, .top = a->pad_top, .left = a->pad_left},
-               .out = {.h = s->oh, .w = s->ow, .c = s->o}};
-    if (c->dir == BD_CONV_BWD_DATA) {
-        bd_wino x = d.in;
-        d.in = d.out;
-        d.in.top = 2 - x.top;
-        d.in.left = 2 - x.left;
-        d.out = x;
-        d.out.top = d.out.left = 0;
-    }
+    const bd_conv_sweep g = bd_conv_find_sweep(c);
+    sides d = {.in = {.h = g.h, .w = g.w, .c = g.c, .top = g.top, .left = g.left},
+               .out = {.h = g.oh, .w = g.ow, .c = g.o}};
     d.in.down = d.out.down = (d.out.h + BD_WINO_OUT - 1) / BD_WINO_OUT;
     d.in.across = d.out.across = (d.out.w + BD_WINO_OUT - 1) / BD_WINO_OUT;
-    d.pieces = s->n * d.in.down * d.in.across;
+    d.pieces = c->s.n * d.in.down * d.in.across;
     return d;
 }
 
@@ -92,7 +83,7 @@ void bd_wino_init(bd_conv *c) {
     if (most < PIECES_MIN) most = PIECES_MIN;
     c->block = d.pieces <= most ? d.pieces : equal_parts(d.pieces, most, 12);
     c->packed_floats =
-        BD_WINO_POINTS * point_floats(d.in.c, bd_round_up(d.out.c, bd_conv_panel(c)));
+        BD_WINO_POINTS * point_floats(d.in.c, bd_round_up(d.out.c, bd_panel(c->kernels)));
     c->scratch_floats = zero_floats(c) + pieces_floats(c->block, d.in.c, d.in.c) +
                         pieces_floats(c->block, out, out);
 }
@@ -100,7 +91,7 @@ void bd_wino_init(bd_conv *c) {
 /* U [36][panels][in][panel] */
 void bd_wino_pack(const bd_conv *c, float *packed, const float *plain) {
     const bool fwd = c->dir == BD_CONV_FWD;
-    const int panel = bd_conv_panel(c), o = c->s.o, i = c->s.i;
+    const int panel = bd_panel(c->kernels), o = c->s.o, i = c->s.i;
     const int in = fwd ? i : o, out = fwd ? o : i;
     const size_t filter_o = 9 * (size_t)i, filter_i = 9;
     const size_t point = point_floats(in, bd_round_up(out, panel));
@@ -132,7 +123,7 @@ static void lay_out(bd_wino *g, int first, int count, int block) {
 static void run_image(const bd_conv *c, const float *x, const float *u, const float *bias,
                       const float *z, float *y, float *scratch) {
     sides d = find_sides(c);
-    const int out = bd_round_up(d.out.c, c->kernels->width), panel = bd_conv_panel(c);
+    const int out = bd_round_up(d.out.c, c->kernels->width), panel = bd_panel(c->kernels);
     const size_t point = point_floats(d.in.c, bd_round_up(d.out.c, panel));
     float *zeros = scratch, *v = zeros + zero_floats(c),
           *m = v + pieces_floats(c->block, d.in.c, d.in.c);
@@ -142,15 +133,8 @@ static void run_image(const bd_conv *c, const float *x, const float *u, const fl
         lay_out(&d.in, t, count, d.in.c);
         lay_out(&d.out, t, count, out);
         c->kernels->wino_input(v, x, zeros, &d.in);
-        bd_product p = {.ldc = (size_t)out,
-                        .row = (size_t)d.in.c,
-                        .step = 1,
-                        .ldb = (size_t)panel,
-                        .next = floats(1, d.in.c, panel),
-                        .m = count,
-                        .n = out,
-                        .k = d.in.c,
-                        .panel = panel};
+        bd_product p = bd_product_packed(c->kernels, NULL, out, d.in.c);
+        p.m = count;
         for (size_t f = 0; f < BD_WINO_POINTS; f++) {
             p.c = m + f * d.out.point;
             p.a = v + f * d.in.point;

@@ -1,8 +1,10 @@
 #include "cuda/probe.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/rng.h"
 #include "cuda/dnn_internal.h"
 #include "cuda/internal.h"
@@ -87,28 +89,24 @@ static bd_status put(const probe *p, const work *w) {
     return bd_blas_run(p->ctx->blas, w->plan, p->y, w->a, w->b, p->ctx->stream);
 }
 
-static bd_status time_once(const probe *p, const work *w, float *ms) {
+static bd_status time_once(const probe *p, const work *w, double *seconds) {
     const bd_cuda_platform *c = p->ctx->p;
+    float ms;
     BD_TRY(check(p, c->event_record(p->event[0], p->ctx->stream), "timing"));
     BD_TRY(put(p, w));
     BD_TRY(check(p, c->event_record(p->event[1], p->ctx->stream), "timing"));
     BD_TRY(check(p, c->event_sync(p->event[1]), "timing"));
-    return check(p, c->event_ms(ms, p->event[0], p->event[1]), "timing");
-}
-
-static int by_value(const void *a, const void *b) {
-    float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
+    BD_TRY(check(p, c->event_ms(&ms, p->event[0], p->event[1]), "timing"));
+    *seconds = (double)ms * 1e-3;
+    return BD_OK;
 }
 
 /* Seconds: the median. An interval below the clock's step counts as one of its steps, half a microsecond. */
 static bd_status median(const probe *p, const work *w, double *seconds) {
-    float ms[TIMES];
-    for (int i = 0; i < WARM_UP; i++) BD_TRY(time_once(p, w, &ms[0]));
-    for (int i = 0; i < TIMES; i++) BD_TRY(time_once(p, w, &ms[i]));
-    qsort(ms, TIMES, sizeof *ms, by_value);
-    double t = (double)ms[TIMES / 2] * 1e-3;
-    *seconds = t > 5e-7 ? t : 5e-7;
+    double t[TIMES];
+    for (int i = 0; i < WARM_UP; i++) BD_TRY(time_once(p, w, &t[0]));
+    for (int i = 0; i < TIMES; i++) BD_TRY(time_once(p, w, &t[i]));
+    *seconds = fmax(bd_clock_median(t, TIMES), 5e-7);
     return BD_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "cuda/internal.h"
 
 static bd_status sync(const bd_engine *e) {
@@ -256,29 +257,19 @@ bd_status cuda_train_step(bd_engine *e, const bd_run *r, bool accumulate, const 
 
 /* --- profile --- */
 
-static int by_value(const void *a, const void *b) {
-    float x = *(const float *)a, y = *(const float *)b;
-    return x < y ? -1 : x > y;
-}
-
-static bd_status time_node(bd_engine *e, int i, void *const event[2], float *ms) {
+static bd_status time_node(bd_engine *e, int i, void *const event[2], double *seconds) {
+    float ms;
     BD_TRY(cuda_check(e->p, e->p->event_record(event[0], e->ctx->stream), "timing"));
     BD_TRY(enqueue_node(e, i, false));
     BD_TRY(cuda_check(e->p, e->p->event_record(event[1], e->ctx->stream), "timing"));
     BD_TRY(cuda_check(e->p, e->p->event_sync(event[1]), "timing"));
-    return cuda_check(e->p, e->p->event_ms(ms, event[0], event[1]), "timing");
+    BD_TRY(cuda_check(e->p, e->p->event_ms(&ms, event[0], event[1]), "timing"));
+    *seconds = (double)ms * 1e-3;
+    return BD_OK;
 }
 
-static bd_op_profile profile_row(const bd_engine *e, int i, float ms) {
-    const bd_node *n = bd_graph_node(e->g, i);
-    size_t bytes = 0;
-    for (int j = 0; j < BD_NODE_IN_MAX; j++) bytes += n->in[j] >= 0 ? e->bytes[n->in[j]] : 0;
-    for (int j = 0; j < BD_NODE_OUT_MAX; j++) bytes += n->out[j] >= 0 ? e->bytes[n->out[j]] : 0;
-    bd_op_profile row = {.op = n->op,
-                         .node = i,
-                         .seconds = (double)ms * 1e-3,
-                         .flops = bd_node_flops(e->g, n),
-                         .bytes = (double)bytes};
+static bd_op_profile profile_row(const bd_engine *e, int i, double seconds) {
+    bd_op_profile row = bd_op_profile_of(e->g, i, e->bytes, seconds);
     const char *impl = e->node[i].plan[0]      ? bd_dnn_plan_text(e->node[i].plan[0])
                        : e->node[i].product[0] ? "cublaslt"
                                                : "kernel";
@@ -292,24 +283,23 @@ bd_status cuda_profile(bd_engine *e, bd_profile_by by, int repeat, bd_op_profile
     void *event[2] = {NULL, NULL};
     *out = NULL;
     *n = bd_graph_node_count(e->g);
-    float *ms = calloc((size_t)repeat, sizeof *ms);
+    double *t = calloc((size_t)repeat, sizeof *t);
     bd_op_profile *rows = calloc((size_t)*n + 1, sizeof *rows);
     bd_status st = BD_OK;
-    if (!ms || !rows) BD_FAIL_TO(done, st, BD_E_MEMORY, "profile: out of memory");
+    if (!t || !rows) BD_FAIL_TO(done, st, BD_E_MEMORY, "profile: out of memory");
     for (int k = 0; k < 2; k++)
         BD_TRY_TO(done, st, cuda_check(e->p, e->p->event_create(&event[k]), "timing"));
     BD_TRY_TO(done, st, send_inputs(e));
     for (int i = 0; i < *n; i++) {
-        for (int r = 0; r < repeat; r++) BD_TRY_TO(done, st, time_node(e, i, event, &ms[r]));
-        qsort(ms, (size_t)repeat, sizeof *ms, by_value);
-        rows[i] = profile_row(e, i, ms[repeat / 2]);
+        for (int r = 0; r < repeat; r++) BD_TRY_TO(done, st, time_node(e, i, event, &t[r]));
+        rows[i] = profile_row(e, i, bd_clock_median(t, (size_t)repeat));
     }
     *out = rows;
     rows = NULL;
 done:
     for (int k = 0; k < 2; k++)
         if (event[k]) (void)e->p->event_destroy(event[k]);
-    free(ms);
+    free(t);
     free(rows);
     return st;
 }

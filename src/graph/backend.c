@@ -23,6 +23,18 @@ bd_status bd_precision_parse(bd_precision *out, const char *name) {
     return bd_fail(BD_E_ARG, "precision %s: must be f32, tf32, bf16 or fp16", name);
 }
 
+bd_op_profile bd_op_profile_of(const bd_graph *g, int i, const size_t *bytes, double seconds) {
+    const bd_node *n = bd_graph_node(g, i);
+    size_t sum = 0;
+    for (int j = 0; j < BD_NODE_IN_MAX; j++) sum += n->in[j] >= 0 ? bytes[n->in[j]] : 0;
+    for (int j = 0; j < BD_NODE_OUT_MAX; j++) sum += n->out[j] >= 0 ? bytes[n->out[j]] : 0;
+    return (bd_op_profile){.op = n->op,
+                           .node = i,
+                           .seconds = seconds,
+                           .flops = bd_node_flops(g, n),
+                           .bytes = (double)sum};
+}
+
 bd_status bd_backend_step(const bd_backend *b, bd_engine *e, const bd_run *r, bool accumulate,
                           const bd_adam *a, double *norm) {
     if (b->step) return b->step(e, r, accumulate, a, norm);

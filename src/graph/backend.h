@@ -75,6 +75,9 @@ typedef struct {
     char impl[64];
 } bd_op_profile;
 
+/* bd_op_profile_of -- all but impl of node i of g. bytes: of each tensor, by id. */
+bd_op_profile bd_op_profile_of(const bd_graph *g, int i, const size_t *bytes, double seconds);
+
 /* Who runs the nodes of a profile: one worker, the others idle, or all of them the same node at the same time, as in a
  * step. A device has one worker. */
 typedef enum { BD_PROFILE_ONE, BD_PROFILE_ALL } bd_profile_by;
