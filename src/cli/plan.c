@@ -87,15 +87,15 @@ static void print_text(const bd_selected *s, const bd_cost *cost, int threads) {
            b, e, c);
 }
 
-/* --- make --- */
+/* --- make, and a list for other schedulers --- */
 
-/* 'text' for the shell inside a make recipe. */
-static void print_quoted(const char *text) {
+/* 'text' for the shell, inside a make recipe or not. */
+static void print_quoted(const char *text, bool make) {
     putchar('\'');
     for (; *text; text++) {
         if (*text == '\'')
             printf("'\\''");
-        else if (*text == '$')
+        else if (*text == '$' && make)
             printf("$$");
         else
             putchar(*text);
@@ -103,21 +103,46 @@ static void print_quoted(const char *text) {
     putchar('\'');
 }
 
+static void print_arguments(const bd_selected *s, const plan_options *o, int i, bool make) {
+    const bd_stage *stage = &s->dag.stage[i];
+    printf("run ");
+    print_quoted(s->file[s->dag.cell[stage->cell].file].path, make);
+    if (o->select.profile) printf(" --profile %s", o->select.profile);
+    if (o->select.all) printf(" --all");
+    for (int k = 0; k < o->select.settings.n; k++) {
+        printf(" --set ");
+        print_quoted(o->select.settings.text[k], make);
+    }
+    printf(" --runs %s --stage %s\n", o->runs, stage->name);
+}
+
+/* Jobs of a launcher carry the stage's name (srun reads SLURM_JOB_NAME) and none of make's own variables: a make in
+ * the job would look for a jobserver that is on another machine. */
 static void print_rule(const bd_selected *s, const plan_options *o, int i) {
     const bd_dag *d = &s->dag;
     const bd_stage *stage = &d->stage[i];
     printf("\n%s/%s/DONE:%s", o->runs, stage->name, stage->n_in ? " |" : "");
     for (int k = 0; k < stage->n_in; k++)
         printf(" %s/%s/DONE", o->runs, d->stage[stage->in[k].stage].name);
-    printf("\n\t$(Q)$(LAUNCH) $(BADDIFF) run ");
-    print_quoted(s->file[d->cell[stage->cell].file].path);
-    if (o->select.profile) printf(" --profile %s", o->select.profile);
-    if (o->select.all) printf(" --all");
-    for (int k = 0; k < o->select.settings.n; k++) {
-        printf(" --set ");
-        print_quoted(o->select.settings.text[k]);
+    printf("\n\t$(Q)$(if $(LAUNCH),unset MAKEFLAGS MFLAGS MAKELEVEL; SLURM_JOB_NAME=%s )$(LAUNCH) "
+           "$(BADDIFF) ",
+           stage->name);
+    print_arguments(s, o, i, true);
+}
+
+/* One line a stage, inputs before users. */
+static void print_stages(const bd_selected *s, const plan_options *o) {
+    const bd_dag *d = &s->dag;
+    printf("# stage\tkind\tdevice\tdone\tinputs\targuments for the shell\n");
+    for (int i = 0; i < d->n_stages; i++) {
+        const bd_stage *stage = &d->stage[i];
+        printf("%s\t%s\t%s\t%d\t", stage->name, bd_stage_kind_name(stage->kind),
+               stage->device[0] ? stage->device : "-", bd_stage_done(o->runs, stage));
+        for (int k = 0; k < stage->n_in; k++)
+            printf("%s%s", k ? " " : "", d->stage[stage->in[k].stage].name);
+        printf("%s\t", stage->n_in ? "" : "-");
+        print_arguments(s, o, i, false);
     }
-    printf(" --runs %s --stage %s\n", o->runs, stage->name);
 }
 
 /* Order-only prerequisites: a stage's name says what is in it, its time says nothing. */
@@ -139,8 +164,8 @@ static void print_make(const bd_selected *s, const plan_options *o) {
 
 static bd_status print_plan(const void *options, const bd_selected *s) {
     const plan_options *o = options;
-    if (!strcmp(o->format, "make")) {
-        print_make(s, o);
+    if (strcmp(o->format, "text") != 0) {
+        (!strcmp(o->format, "make") ? print_make : print_stages)(s, o);
         return BD_OK;
     }
     bd_cost *cost = calloc((size_t)s->dag.n_stages + 1, sizeof *cost);
@@ -157,7 +182,8 @@ int bd_cli_plan(int argc, char **argv) {
     plan_options o = {.format = "text", .runs = BD_RUNS_DIR};
     const bd_opt opts[] = {
         BD_SELECTION_OPTS(o.select),
-        {'f', "format", BD_OPT_TEXT, "text|make", &o.format, 0, 0, "a table, or rules for make"},
+        {'f', "format", BD_OPT_TEXT, "text|make|stages", &o.format, 0, 0,
+         "a table, rules for make, or a line a stage with its command, separated by tabs"},
         {0, "runs", BD_OPT_TEXT, "DIR", &o.runs, 0, 0, "folder of the stages"},
         {'t', "threads", BD_OPT_INT, "N", &o.threads, 0, 1024,
          "worker threads; 0 = all processors"}};
@@ -172,7 +198,8 @@ int bd_cli_plan(int argc, char **argv) {
     char **args;
     int n_args, code = bd_cli_parse(&args, &n_args, &cmd, argc, argv);
     if (code != BD_CLI_GO_ON) return code;
-    if (strcmp(o.format, "text") != 0 && strcmp(o.format, "make") != 0)
-        return bd_cli_usage("plan", "--format %s: text or make", o.format);
+    if (strcmp(o.format, "text") != 0 && strcmp(o.format, "make") != 0 &&
+        strcmp(o.format, "stages") != 0)
+        return bd_cli_usage("plan", "--format %s: text, make or stages", o.format);
     return bd_cli_selected(&o.select, args, n_args, print_plan, &o);
 }
