@@ -43,7 +43,7 @@ SlurmUser=$user
 SlurmdUser=$user
 AuthType=auth/munge
 CredType=cred/munge
-AuthInfo=socket=$cluster/munge/socket,cred_expire=3
+AuthInfo=socket=$cluster/munge/socket,cred_expire=6
 StateSaveLocation=$cluster/state
 SlurmdSpoolDir=$cluster/spool/%n
 SlurmctldPidFile=$cluster/slurmctld.pid
@@ -82,8 +82,7 @@ start_slurmctld() { slurmctld -f "$SLURM_CONF"; }
 start_slurmd() { slurmd -N "$1" -f "$SLURM_CONF"; }
 
 wait_for_nodes() { # until both are idle
-    local i
-    for i in $(seq 100); do
+    for _ in $(seq 100); do
         [ "$(sinfo -h -o '%n %t' -N 2>/dev/null | grep -Ec ' (idle|mix|alloc)')" = 2 ] && return 0
         sleep 0.1
     done
@@ -94,21 +93,23 @@ wait_for_nodes() { # until both are idle
 daemon_pid() { cat "$cluster/$1.pid" 2>/dev/null; } # slurmctld, n1, n2
 
 # Everything that ever belonged to the cluster has its folder in its environment.
-cluster_processes() { # PIDs
+cluster_processes() { # PIDs; without a pipe behind it, whose program would have the same environment
     local file
     for file in /proc/[0-9]*/environ; do
-        { tr '\0' '\n' <"$file"; } 2>/dev/null | grep -qx "SLURM_CONF=$cluster/slurm.conf" && { file=${file#/proc/}; echo "${file%/environ}"; }
-    done | grep -vx "$$"
+        { tr '\0' '\n' <"$file"; } 2>/dev/null | grep -qx "SLURM_CONF=$cluster/slurm.conf" || continue
+        file=${file#/proc/}
+        echo "${file%/environ}"
+    done
 }
 
 cluster_down() {
-    local pid i
+    local pid
     [ -n "${cluster-}" ] || return 0
     for pid in n1 n2 slurmctld munge/pid; do
         pid=$(cat "$cluster/${pid%/pid}.pid" "$cluster/$pid" 2>/dev/null | head -n 1)
         [ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null
     done
-    for i in 1 2 3 4 5 6 7 8 9 10; do
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
         [ -n "$(cluster_processes)" ] || return 0
         sleep 0.3
     done

@@ -80,8 +80,12 @@ check "a wrong value in a recipe" refuses "$tmp/wrong.ini:2: attack.poison_rate 
 check "a data set that is not there" eval 'run 2 run tests/small.ini --set data.set=mnist --runs "$tmp/r0" -q && one_line && says mnist'
 check "keys is a recipe of defaults" eval 'run 0 keys && cp "$tmp/out" "$tmp/keys.ini" && run 0 plan "$tmp/keys.ini" --format make'
 check "the plan as make rules" eval 'run 0 plan tests/small.ini --format make --runs "$tmp/none" &&
-    make -n -f "$tmp/out" BADDIFF=baddiff LAUNCH=launcher 2>/dev/null | grep -c "^launcher baddiff run .* --stage" >"$tmp/count" &&
+    make -n -f "$tmp/out" BADDIFF=baddiff LAUNCH=launcher 2>/dev/null | grep -c "^unset MAKE.*; SLURM_JOB_NAME=[^ ]* launcher baddiff run .* --stage" >"$tmp/count" &&
     [ "$(cat "$tmp/count")" = "$(grep -c "/DONE:" "$tmp/out")" ]'
+check "the plan as a list: one command a stage, inputs before users" eval 'run 0 plan tests/small.ini --format stages --runs "$tmp/none" -s recipe.title="a \"b\" \$c" &&
+    awk -F "\t" "/^#/ { next } NF != 6 || \$4 != 0 || \$6 !~ \"--stage \" \$1 \"\$\" { exit 1 } { n = split(\$5, in_, \" \")
+        for (i = 1; i <= n; i++) if (in_[i] != \"-\" && !(in_[i] in seen)) exit 1; seen[\$1] = 1; stages++ } END { exit !(stages > 5) }" "$tmp/out" &&
+    eval "set -- $(tail -n 1 "$tmp/out" | cut -f 6)" && [ "$4" = "recipe.title=a \"b\" \$c" ]'
 check "an unknown profile has no verdicts" refuses "nosuch" regress --profile nosuch
 check "mini stays within 200 TFLOP" eval 'run 0 plan --profile mini --runs "$tmp/none" &&
     sed -n "s/.*done; \([0-9.]*\) TFLOP in all.*/\1/p" "$tmp/out" | awk "{ n++; bad = bad || \$1 > 200 || \$1 < 50 } END { exit !(n == 1 && !bad) }"'

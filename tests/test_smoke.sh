@@ -2,33 +2,16 @@
 # Oracle: the run itself. All recipes of the smoke profile run on real images, and the bits of every artifact are the
 # same with one thread, with two, and after SIGKILL in the middle. Speaks TAP, as scripts/run-tests wants.
 #   tests/test_smoke.sh [TEST...]    all of them, or only those
-# shellcheck disable=SC2016,SC2317 # awk has its own dollars; the tests are called by name
+# shellcheck disable=SC2317 # the tests are called by name
 set -u
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
+# shellcheck source=tests/same_bits.sh
+. tests/same_bits.sh
 program=${BUILD:-build/release}/baddiff
 dir=build/tmp/test_smoke
-csv_awk=$PWD/plots/csv.awk
 rm -rf "$dir"
 mkdir -p "$dir"
-
-# One line a file: sum and name. Left out: what holds times or the number of threads.
-sums() {
-    (cd "$1" && find . -type f ! -name .lock ! -name DONE ! -name manifest.ini ! -name log.csv -exec sha256sum {} + |
-        sort -k 2
-        find . -name log.csv -print0 | sort -z | xargs -0 sed 's/,[^,]*$//' | sha256sum)
-}
-
-# Also what people look at: the result files (timing column aside) and the sample sheets.
-collected() {
-    (cd "$1" && for file in *.csv; do
-        awk -f "$csv_awk" -f <(echo '
-            /^#/ { print; next }
-            { n = split_csv($0, f); for (i = 1; i <= n; i++) { if (!seen && f[i] == "seconds") skip = i; if (i != skip) printf "%s,", f[i] }
-              seen = 1; print "" }') "$file" | sha256sum | sed "s|-|$file|"
-    done
-        find . -name '*.png' -exec sha256sum {} + | sort -k 2)
-}
 
 run() {
     local runs=$1
