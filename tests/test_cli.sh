@@ -80,7 +80,7 @@ check "a wrong value in a recipe" refuses "$tmp/wrong.ini:2: attack.poison_rate 
 check "a data set that is not there" eval 'run 2 run tests/small.ini --set data.set=mnist --runs "$tmp/r0" -q && one_line && says mnist'
 check "keys is a recipe of defaults" eval 'run 0 keys && cp "$tmp/out" "$tmp/keys.ini" && run 0 plan "$tmp/keys.ini" --format make'
 check "the plan as make rules" eval 'run 0 plan tests/small.ini --format make --runs "$tmp/none" &&
-    make -n -f "$tmp/out" BADDIFF=baddiff LAUNCH=launcher 2>/dev/null | grep -c "^unset MAKE.*; SLURM_JOB_NAME=[^ ]* launcher baddiff run .* --stage" >"$tmp/count" &&
+    make -n -f "$tmp/out" BADDIFF=baddiff LAUNCH=launcher 2>/dev/null | grep -c "^env -u MAKEFLAGS .* SLURM_JOB_NAME=[^ ]* launcher baddiff run .* --stage" >"$tmp/count" &&
     [ "$(cat "$tmp/count")" = "$(grep -c "/DONE:" "$tmp/out")" ]'
 check "the plan as a list: one command a stage, inputs before users" eval 'run 0 plan tests/small.ini --format stages --runs "$tmp/none" -s recipe.title="a \"b\" \$c" &&
     awk -F "\t" "/^#/ { next } NF != 6 || \$4 != 0 || \$6 !~ \"--stage \" \$1 \"\$\" { exit 1 } { n = split(\$5, in_, \" \")

@@ -259,7 +259,8 @@ kills_change_no_bit() {
     [ -d "$dir/arrays" ] || return 1
     local second node pid
     start_slurm first.out
-    wait_for 60 training arrays || { show first.out; return 1; }
+    wait_for 60 training arrays 2 || { show first.out; return 1; }
+    scancel --batch --signal=USR1 "$(task_of "$(payloads arrays finetune | tail -n 1)")" || return 1
     kill -KILL "$(payloads arrays finetune | head -n 1)"
     wait_for 30 said first.out 'ended without a result, job 1 of at most 6: killed by signal 9' || { show first.out; return 1; }
     local first=$running
@@ -267,7 +268,7 @@ kills_change_no_bit() {
     second=$running
     wait_for 60 training arrays 1 || { show first.out; return 1; }
     pid=$(payloads arrays finetune | head -n 1)
-    node=$({ tr '\0' '\n' <"/proc/$pid/environ"; } | sed -n 's/^SLURMD_NODENAME=//p')
+    node=$(of_environment "$pid" SLURMD_NODENAME)
     kill -KILL "$(daemon_pid slurmctld)"
     # the node: its daemon, the step's daemon, the task's shell, the payload
     # shellcheck disable=SC2046 # a list
@@ -279,8 +280,12 @@ kills_change_no_bit() {
     wait "$second" || { show second.out; return 1; }
     said second.out 'another make slurm is at this plan; waiting' || { show second.out; return 1; }
     said first.out 'no answer from Slurm' || echo "# the controller was back before anybody asked"
+    cat "$dir"/arrays/build/slurm/logs/*finetune*.log >"$dir/finetune.log"
+    said finetune.log 'asking to be queued again' && said finetune.log 'start 1' || { show finetune.log; return 1; }
     same_as_local arrays && committed_once arrays
 }
+of_environment() { { tr '\0' '\n' <"/proc/$1/environ"; } | sed -n "s/^$2=//p"; } # PID NAME
+task_of() { echo "$(of_environment "$1" SLURM_ARRAY_JOB_ID)_$(of_environment "$1" SLURM_ARRAY_TASK_ID)"; } # PID
 all_done() { [ "$(find "$dir/$1/runs" -name DONE | wc -l)" = "$(find "$dir/local/runs" -name DONE | wc -l)" ]; }
 ancestors() { # PID: the task's shell and slurmstepd above it
     local pid=$1

@@ -117,14 +117,16 @@ static void print_arguments(const bd_selected *s, const plan_options *o, int i, 
 }
 
 /* Jobs of a launcher carry the stage's name (srun reads SLURM_JOB_NAME) and none of make's own variables: a make in
- * the job would look for a jobserver that is on another machine. */
+ * the job would look for a jobserver that is on another machine. By env, for a shell in between would not hand on the
+ * signal with which make stops the launcher. */
 static void print_rule(const bd_selected *s, const plan_options *o, int i) {
     const bd_dag *d = &s->dag;
     const bd_stage *stage = &d->stage[i];
     printf("\n%s/%s/DONE:%s", o->runs, stage->name, stage->n_in ? " |" : "");
     for (int k = 0; k < stage->n_in; k++)
         printf(" %s/%s/DONE", o->runs, d->stage[stage->in[k].stage].name);
-    printf("\n\t$(Q)$(if $(LAUNCH),unset MAKEFLAGS MFLAGS MAKELEVEL; SLURM_JOB_NAME=%s )$(LAUNCH) "
+    printf("\n\t$(Q)$(if $(LAUNCH),env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL SLURM_JOB_NAME=%s "
+           ")$(LAUNCH) "
            "$(BADDIFF) ",
            stage->name);
     print_arguments(s, o, i, true);
