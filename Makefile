@@ -12,7 +12,7 @@ comma   := ,
 CONFIG  := $(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)$(if $(findstring clang,$(CC)),-clang)
 BUILD   ?= build/$(CONFIG)
 Q       := $(if $(filter 1,$(V)),,@)
-export CC PROFILE THREADS LAUNCH ALL BUILD NO_INSTALL
+export CC PROFILE THREADS LAUNCH ALL SET BUILD NO_INSTALL SBATCH_ARGS SLURM_MAX SLURM_TRIES SLURM_POLL SLURM_STALL DRY
 
 # What this compiler knows of the OpenSSF hardening guide is asked once and kept.
 HARDEN_WISH := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -mbranch-protection=standard \
@@ -56,7 +56,7 @@ PROGRAM   := $(if $(wildcard src/cli/main.c),$(BUILD)/baddiff)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all tests test reproduce figures regress report bench bench-peer growth lint fetch deps deps-first clean help FORCE
+.PHONY: all tests test reproduce slurm figures regress report bench bench-peer growth lint fetch deps deps-first clean help FORCE
 
 all: $(PROGRAM) $(BUILD)/libbaddiff.a ## build the program (build/release/baddiff)
 
@@ -67,6 +67,9 @@ test: tests ## install what is missing, build, run the whole test suite
 
 reproduce: $(BUILD)/baddiff ## run the recipes of PROFILE, draw the figures, compare with what is expected
 	+@scripts/reproduce
+
+slurm: $(BUILD)/baddiff ## the same as Slurm job arrays (SBATCH_ARGS='--partition=...', DRY=1: only print; docs/cluster.md)
+	@scripts/reproduce --slurm
 
 figures: ## draw results/PROFILE/figures from the CSVs that are there
 	@scripts/figures $(PROFILE)
@@ -104,6 +107,7 @@ help: ## this list
 	    '  PROFILE=mini|smoke  what to reproduce        THREADS=N    worker threads (default: all cores)' \
 	    '  ALL=1               every recipe, not only   LAUNCH=CMD   prefix of each stage, with -jN on a cluster:' \
 	    "                      the profile's own                     LAUNCH='srun -c 8' -j64" \
+	    '  SET=A.B=VALUE       a setting on top of every recipe (several: SET="..." with spaces)' \
 	    '  NO_INSTALL=1        no package manager       CC=clang     another compiler, own build folder' \
 	    '  SAN=address,undefined  sanitizer build       WERROR=1     warnings are errors   V=1  show commands'
 

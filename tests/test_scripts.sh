@@ -1,7 +1,7 @@
 #!/bin/bash
 # Oracles: hand-made inputs whose right answer is known; each check has the good case beside the bad one.
 # Speaks TAP, as scripts/run-tests wants.
-# shellcheck disable=SC2317 # the tests are called by name
+# shellcheck disable=SC2015,SC2317 # a && b || fail: fail is meant for both; the tests are called by name
 set -u
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
@@ -62,6 +62,21 @@ no_install_calls_no_package_manager() {
     [ ! -e "$dir/called" ]
 }
 
+# While packages of tests are installed, no service may start; afterwards everything is as it was.
+no_service_is_started() {
+    local policy=$PWD/$dir/policy
+    mkdir -p "$dir/quiet"
+    printf '#!/bin/sh\n"%s"\necho $? >>%s/answers\n' "$policy" "$PWD/$dir" >"$dir/quiet/apt-get"
+    printf '#!/bin/sh\n[ "$1" != -n ] || shift\nexec "$@"\n' >"$dir/quiet/sudo"
+    chmod +x "$dir/quiet/apt-get" "$dir/quiet/sudo"
+    install_nothing() { POLICY_RC_D=$policy CC="cc -nostdinc -I$dir" PATH="$PWD/$dir/quiet:$PATH" NO_INSTALL=0 scripts/deps "$@" >"$dir/out" 2>&1; }
+    ! install_nothing --test && [ "$(cat "$dir/answers")" = 101 ] && [ ! -e "$policy" ] || return 1
+    ! install_nothing && [ "$(tail -n 1 "$dir/answers")" = 127 ] || return 1 # without --test nobody is asked
+    printf '#!/bin/sh\nexit 7\n' >"$policy"
+    chmod +x "$policy"
+    ! install_nothing --test && [ "$(tail -n 1 "$dir/answers")" = 7 ] && [ "$(tail -n 1 "$policy")" = "exit 7" ]
+}
+
 # cblas.h alone is no OpenBLAS: a compiler whose linker has none.
 a_header_without_its_library_is_missing() {
     printf '#!/bin/sh\ncase "$*" in *-lopenblas*) exit 1 ;; esac\nexec cc "$@"\n' >"$dir/cc-no-blas"
@@ -118,5 +133,5 @@ exponents_of_growth_are_slopes() {
     ! scripts/growth --colour red 2>/dev/null
 }
 
-mapfile -t names < <(declare -F | awk '$3 !~ /^(count|tap)$/ { print $3 }')
+mapfile -t names < <(declare -F | awk '$3 !~ /^(count|install_nothing|tap)$/ { print $3 }')
 tap "${names[@]}"
