@@ -67,6 +67,7 @@ no_service_is_started() {
     local policy=$PWD/$dir/policy
     mkdir -p "$dir/quiet"
     printf '#!/bin/sh\n"%s"\necho $? >>%s/answers\n' "$policy" "$PWD/$dir" >"$dir/quiet/apt-get"
+    # shellcheck disable=SC2016 # dollars of the fake
     printf '#!/bin/sh\n[ "$1" != -n ] || shift\nexec "$@"\n' >"$dir/quiet/sudo"
     chmod +x "$dir/quiet/apt-get" "$dir/quiet/sudo"
     install_nothing() { POLICY_RC_D=$policy CC="cc -nostdinc -I$dir" PATH="$PWD/$dir/quiet:$PATH" NO_INSTALL=0 scripts/deps "$@" >"$dir/out" 2>&1; }

@@ -294,6 +294,27 @@ ancestors() { # PID: the task's shell and slurmstepd above it
     while pid=$(awk '{ print $4 }' "/proc/$pid/stat" 2>/dev/null) && [[ $(cat "/proc/$pid/comm") =~ ^(slurm_script|slurm-task|slurmstepd|bash)$ ]]; do echo "$pid"; done
 }
 
+# A file lies where the folder of one model's features should be: that is tried twice, its users are left out, another
+# model's stages are made; once the file is gone the same command ends as if nothing had been.
+a_hopeless_stage_stops_only_its_users() {
+    with_cluster || return
+    local features user other
+    read -r features other < <(cd "$dir/arrays" && build/h/baddiff plan -p cluster --format stages |
+        awk -F '\t' '$2 == "features" && $5 ~ /^sample/ { printf "%s ", $1 }')
+    user=$(cd "$dir/arrays" && build/h/baddiff plan -p cluster --format stages |
+        awk -F '\t' -v in_="$features" '$2 == "fcd" && index($5, in_) { print $1; exit }')
+    [ -n "$user" ] && [ -d "$dir/arrays/runs/$other" ] || return 1
+    rm -r "$dir/arrays/runs/$features" "$dir/arrays/runs/$user" "$dir/arrays/runs/$other"
+    touch "$dir/arrays/runs/$features"
+    (export SLURM_TRIES=2 && start_slurm hopeless.out && wait "$running")
+    [ $? = 1 ] && [ "$(grep -c "$features: ended without a result, job . of at most 2" "$dir/hopeless.out")" = 2 ] &&
+        said hopeless.out "failed: $features: exit" && said hopeless.out 'stages that need a failed one were left out' &&
+        [ -e "$dir/arrays/runs/$other/DONE" ] && [ ! -e "$dir/arrays/runs/$user/DONE" ] || { show hopeless.out; return 1; }
+    rm "$dir/arrays/runs/$features"
+    start_slurm hope.out
+    wait "$running" && same_as_local arrays || { show hope.out; return 1; }
+}
+
 no_processes() { [ -z "$(cluster_processes)" ]; }
 nothing_is_left_running() {
     with_cluster || return
@@ -310,6 +331,7 @@ nothing_is_left_running() {
 
 # In this order: later tests go on from what the first left.
 names=(arrays_depend_on_what_they_need arrays_stay_within_the_limit a_dry_run_only_prints local_run comparisons_can_fail
-    srun_survives_kills_and_stops stopping_cancels_what_was_submitted kills_change_no_bit nothing_is_left_running)
+    srun_survives_kills_and_stops stopping_cancels_what_was_submitted kills_change_no_bit
+    a_hopeless_stage_stops_only_its_users nothing_is_left_running)
 [ $# = 0 ] || names=("$@")
 tap "${names[@]}"
