@@ -93,12 +93,17 @@ wait_for_nodes() { # until both are idle
 daemon_pid() { cat "$cluster/$1.pid" 2>/dev/null; } # slurmctld, n1, n2
 
 # Everything that ever belonged to the cluster has its folder in its environment.
-cluster_processes() { # PIDs; without a pipe behind it, whose program would have the same environment
-    local file
-    for file in /proc/[0-9]*/environ; do
-        { tr '\0' '\n' <"$file"; } 2>/dev/null | grep -qx "SLURM_CONF=$cluster/slurm.conf" || continue
-        file=${file#/proc/}
-        echo "${file%/environ}"
+cluster_processes() { # PIDs; the search itself must not be one
+    env -u SLURM_CONF grep -lzxF "SLURM_CONF=$cluster/slurm.conf" /proc/[0-9]*/environ 2>/dev/null | cut -d / -f 3
+}
+
+cluster_kill() { # all of them, and what they start meanwhile
+    local pids
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        pids=$(cluster_processes)
+        [ -n "$pids" ] || return 0
+        # shellcheck disable=SC2086 # a list
+        kill -KILL $pids 2>/dev/null
     done
 }
 
@@ -113,6 +118,5 @@ cluster_down() {
         [ -n "$(cluster_processes)" ] || return 0
         sleep 0.3
     done
-    # shellcheck disable=SC2046 # a list
-    kill -KILL $(cluster_processes) 2>/dev/null
+    cluster_kill
 }

@@ -24,7 +24,7 @@ watchers=()
 base= # of the cluster: not below build/tmp, whose path may be too long for a socket
 finish() {
     [ ${#watchers[@]} = 0 ] || kill "${watchers[@]}" 2>/dev/null
-    [ -z "$base" ] || { cluster_down; sleep 0.3; rm -rf "$base"; }
+    [ -z "$base" ] || { cluster_kill; rm -rf "$base"; }
 }
 trap finish EXIT
 trap 'exit 143' TERM INT
@@ -79,8 +79,9 @@ same_as_local() { # TREE
         diff "$dir/local.$kind" "$dir/$1.$kind" | sed 's/^/# /'
         cmp -s "$dir/local.$kind" "$dir/$1.$kind" || return 1
     done
-    [ "$(wc -l <"$dir/local.sums")" -ge 40 ] && [ "$(wc -l <"$dir/local.collected")" -ge 4 ] &&
-        [ -z "$(find "$dir/$1/runs" "$dir/$1/build" -name '*.tmp*' | sed 's/^/# stray: /' | tee /dev/fd/2)" ]
+    find "$dir/$1/runs" "$dir/$1/build" -name '*.tmp*' >"$dir/$1.stray"
+    sed 's/^/# stray: /' "$dir/$1.stray"
+    [ "$(wc -l <"$dir/local.sums")" -ge 40 ] && [ "$(wc -l <"$dir/local.collected")" -ge 4 ] && [ ! -s "$dir/$1.stray" ]
 }
 
 # A hard link to the first DONE of each stage: a second commit would be another file.
@@ -182,7 +183,7 @@ comparisons_can_fail() {
     cp "$dir/local/results/cluster/fig2.csv" "$dir/control/results/cluster"
     file=$(find "$dir/control/runs" -name result.csv | head -n 1)
     touch "${file%/*}/result.csv.tmp.1"
-    ! same_as_local control >/dev/null 2>&1 || return 1
+    ! same_as_local control >/dev/null || return 1
     rm "${file%/*}/result.csv.tmp.1"
     committed_once control && same_as_local control || return 1
     cp "${file%/*}/DONE" "${file%/*}/again" && mv "${file%/*}/again" "${file%/*}/DONE"
