@@ -319,12 +319,12 @@ a_hopeless_stage_stops_only_its_users() {
 no_processes() { [ -z "$(cluster_processes)" ]; }
 nothing_is_left_running() {
     with_cluster || return
-    wait_for 10 empty_queue || return 1
+    kill "${watchers[@]}" 2>/dev/null
+    watchers=()
+    wait_for 10 empty_queue || { squeue --array | sed 's/^/# /'; return 1; }
     local pid; pid=$(cluster_processes | wc -l)
     [ "$pid" -ge 4 ] || { echo "# the search finds not even the daemons"; return 1; } # controller, two nodes, munge
     cluster_down
-    kill "${watchers[@]}"
-    watchers=()
     wait_for 5 no_processes && return 0
     pid=$(cluster_processes)
     [ -z "$pid" ] || { ps -o pid,args -p "$(paste -sd, <<<"$pid")" | sed 's/^/# /'; return 1; }
