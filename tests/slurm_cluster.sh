@@ -93,9 +93,10 @@ wait_for_nodes() { # until both are idle
 daemon_pid() { cat "$cluster/$1.pid" 2>/dev/null; } # slurmctld, n1, n2
 
 # Everything that ever belonged to the cluster has its folder in its environment.
-cluster_processes() { # PIDs; the search itself must not be one
-    env -u SLURM_CONF grep -lzxF "SLURM_CONF=$cluster/slurm.conf" /proc/[0-9]*/environ 2>/dev/null | cut -d / -f 3
-}
+cluster_processes() ( # PIDs; no program of the search itself may have the folder in its environment
+    unset SLURM_CONF
+    grep -lzxF "SLURM_CONF=$cluster/slurm.conf" /proc/[0-9]*/environ 2>/dev/null | cut -d / -f 3
+)
 
 cluster_kill() { # all of them, and what they start meanwhile
     local pids
