@@ -12,7 +12,7 @@ comma   := ,
 CONFIG  := $(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)$(if $(findstring clang,$(CC)),-clang)
 BUILD   ?= build/$(CONFIG)
 Q       := $(if $(filter 1,$(V)),,@)
-export CC PROFILE THREADS LAUNCH ALL BUILD NO_INSTALL
+export CC PROFILE THREADS LAUNCH ALL FULL BUILD NO_INSTALL
 
 # What this compiler knows of the OpenSSF hardening guide is asked once and kept.
 HARDEN_WISH := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -mbranch-protection=standard \

@@ -81,6 +81,14 @@ static void large_files_pass_through_the_buffer(void **state) {
         assert_memory_equal(data, bytes, n);
         free(data);
     }
+    assert_int_equal(bd_file_copy(DIR_ "/copy", DIR_ "/large"), BD_OK);
+    void *data;
+    size_t got;
+    assert_int_equal(bd_file_read(&data, &got, DIR_ "/copy", n), BD_OK);
+    assert_int_equal(got, n);
+    assert_memory_equal(data, bytes, n);
+    free(data);
+    assert_int_equal(bd_file_copy(DIR_ "/copy", DIR_ "/nothing"), BD_E_MISSING);
     free(bytes);
 }
 

@@ -59,6 +59,10 @@ void bd_writer_abort(bd_writer *w);
 /* bd_file_write -- bd_writer in one call. */
 BD_MUST_CHECK bd_status bd_file_write(const char *path, const void *data, size_t n);
 
+/* bd_file_copy -- the bytes of one file under another name, whole and durable or not at all.
+ *   errors   BD_E_MISSING: no such file, or no folder to write to; BD_E_IO; BD_E_MEMORY */
+BD_MUST_CHECK bd_status bd_file_copy(const char *to, const char *from);
+
 BD_MUST_CHECK bd_status bd_file_mkdirs(const char *path); /* like mkdir -p */
 bool bd_file_exists(const char *path);
 bool bd_file_is_dir(const char *path);

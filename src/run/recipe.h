@@ -95,7 +95,7 @@ typedef struct {
  * A value given on a later level replaces an earlier one, and a list of [sweep] an earlier list or
  * value. A profile may have sections [RECIPE.SECTION] that count for the recipe of that name only
  * and come after its plain ones; its [RECIPE.sweep] cuts the recipe's grid down to what the profile
- * has time for, and is left out when full is asked for. Section [manifest] is skipped: a stage's manifest is a recipe.
+ * has time for, and is left out when full is asked for. [profile] base = FILE stands for another profile before it. Section [manifest] is skipped: a stage's manifest is a recipe.
  * recipe.cells names a CSV beside the recipe: a column a field, a row a cell; its rows take the place of the first
  * axis, and of whatever recipe and profile say about those fields.
  *   profile    path of a profile, NULL = none
@@ -115,15 +115,21 @@ BD_MUST_CHECK bd_status bd_recipe_file_cell(bd_recipe *out, const bd_recipe_file
 
 /* --- profiles --- */
 
+enum { BD_PROFILE_RECIPES_MAX = 32 };
+
+typedef struct {
+    int n;
+    char name[BD_PROFILE_RECIPES_MAX][64];
+} bd_profile_list;
+
 typedef struct {
     char name[64], path[1024];
     char title[BD_TEXT_SIZE];
-    int n; /* recipes that `make reproduce` runs */
-    char recipe[32][64];
+    bd_profile_list recipes, more; /* what `make reproduce` runs, and what ALL=1 adds */
 } bd_profile;
 
-/* bd_profile_load -- [profile] of a profile file: title and recipes. Its other sections are read by
- * bd_recipe_load.
+/* bd_profile_load -- [profile] of a profile file: title, recipes, more. Its other sections, and those of the profile
+ * that it names as its base, are read by bd_recipe_load.
  *   errors   BD_E_MISSING: no such profile (the text lists those in dir); BD_E_ARG with file:line */
 BD_MUST_CHECK bd_status bd_profile_load(bd_profile *out, const char *dir, const char *name);
 

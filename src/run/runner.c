@@ -25,7 +25,7 @@ static void describe_training(char *out, size_t size, const bd_recipe *r, bd_sta
     int64_t steps = kind == BD_KIND_pretrain ? r->pretrain_steps : r->finetune_steps;
     int64_t epochs = kind == BD_KIND_pretrain ? r->pretrain_epochs : r->finetune_epochs;
     int64_t batch = kind == BD_KIND_pretrain ? r->pretrain_batch : r->finetune_batch;
-    char length[64], what[96] = "";
+    char length[64], what[96] = "", part[32] = "";
     if (steps > 0)
         snprintf(length, sizeof length, "%" PRId64 " x %" PRId64, steps, batch);
     else
@@ -35,7 +35,9 @@ static void describe_training(char *out, size_t size, const bd_recipe *r, bd_sta
                  r->attack_target, r->attack_poison_rate);
     else if (kind == BD_KIND_finetune)
         snprintf(what, sizeof what, "rate 0, ");
-    snprintf(out, size, "%s%s%s", what, length,
+    if (kind == BD_KIND_finetune && r->finetune_stop < 1)
+        snprintf(part, sizeof part, "%g %% of ", 100 * r->finetune_stop);
+    snprintf(out, size, "%s%s%s%s", what, part, length,
              kind == BD_KIND_finetune && !strcmp(r->finetune_from, "scratch") ? ", from scratch"
                                                                               : "");
 }
