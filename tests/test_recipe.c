@@ -391,6 +391,18 @@ static void a_profile_goes_on_from_another(void **state) {
     assert_int_equal(p.more.n, 1);
     assert_string_equal(p.more.name[0], "s");
 
+    /* a table that a later level names takes the place of an earlier sweep, not of a later one */
+    write_file("rows.csv", "attack.poison_rate,run.seed\n0.1,0\n0.2,1\n0.3,0\n");
+    strcpy(profile,
+           write_file("rows.ini", "[profile]\nbase = whole.ini\n[r.recipe]\ncells = rows.csv\n"));
+    f = load("[data]\nsize = 32\n", profile, NULL, 0);
+    assert_int_equal(bd_recipe_file_cells(&f), 3);
+    bd_recipe_file_clear(&f);
+    const char *set[] = {"sweep.run.seed=1,2"};
+    assert_int_equal(
+        bd_recipe_load(&f, write_file("r.ini", "[data]\nsize = 32\n"), profile, false, set, 1),
+        BD_E_ARG);
+
     strcpy(profile, write_file("round.ini", "[profile]\nbase = round.ini\n"));
     assert_int_equal(
         bd_recipe_load(&f, write_file("r.ini", "[data]\nsize = 32\n"), profile, false, NULL, 0),

@@ -79,6 +79,7 @@ typedef struct {
     const bd_field *field[BD_AXIS_FIELDS_MAX];
     int n_fields;
     int n;
+    int level;                   /* of the file or setting it comes from; later ones are higher */
     char (*value)[BD_TEXT_SIZE]; /* [n][n_fields], as bd_recipe_get writes them */
 } bd_axis;
 
@@ -88,7 +89,8 @@ typedef struct {
     char profile[64]; /* "" = none                                                           */
     bd_recipe base;   /* all settings but the sweep's                                        */
     bd_axis axis[BD_AXES_MAX];
-    int n_axes; /* the first one varies slowest                                       */
+    int n_axes;             /* the first one varies slowest                                       */
+    int level, cells_level; /* while it is read: of this file, of the one that names the table */
 } bd_recipe_file;
 
 /* bd_recipe_load -- read a recipe: defaults < its base file < itself < profile < settings.
@@ -97,7 +99,8 @@ typedef struct {
  * and come after its plain ones; its [RECIPE.sweep] cuts the recipe's grid down to what the profile
  * has time for, and is left out when full is asked for. [profile] base = FILE stands for another profile before it. Section [manifest] is skipped: a stage's manifest is a recipe.
  * recipe.cells names a CSV beside the recipe: a column a field, a row a cell; its rows take the place of the first
- * axis, and of whatever recipe and profile say about those fields.
+ * axis, and of whatever recipe and profile say about those fields; a sweep of them counts for less when the table is named
+ * on a later level, and is an error on the same one or a later.
  *   profile    path of a profile, NULL = none
  *   settings   n texts "section.key=value" or "sweep.section.key=v1, v2"
  *   errors   BD_E_ARG with file:line and reason: unknown key (with the nearest valid one), value of

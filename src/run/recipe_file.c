@@ -76,7 +76,7 @@ static bd_status make_axis(bd_axis *a, const char *name, const bd_recipe *base,
 
 static bd_status set_axis(bd_recipe_file *r, const bd_field *f, const char *text) {
     char copy[1024], *words[LIST_MAX];
-    bd_axis a = {.field = {f}, .n_fields = 1};
+    bd_axis a = {.field = {f}, .n_fields = 1, .level = r->level};
     BD_REQUIRE(strlen(text) < sizeof copy, BD_E_ARG, "%s: the list is too long", f->name);
     BD_REQUIRE(strcmp(f->section, "recipe") != 0, BD_E_ARG, "%s cannot be swept", f->name);
     strcpy(copy, text);
@@ -106,7 +106,16 @@ static void beside(char *out, size_t size, const char *recipe, const char *file)
              file);
 }
 
-static bd_status table_fields(bd_axis *a, const bd_csv *c, const bd_recipe_file *r) {
+/* A column takes the place of a sweep from a level before the one that named the table. */
+static bd_status make_way(bd_recipe_file *r, const bd_field *f) {
+    for (int i = 0; i < r->n_axes; i++)
+        BD_REQUIRE(r->axis[i].field[0] != f || r->axis[i].level < r->cells_level, BD_E_ARG,
+                   "%s is a column here and in [sweep]; keep one of the two", f->name);
+    drop_axis(r, f);
+    return BD_OK;
+}
+
+static bd_status table_fields(bd_axis *a, const bd_csv *c, bd_recipe_file *r) {
     BD_REQUIRE(bd_csv_cols(c) >= 1 && bd_csv_cols(c) <= BD_AXIS_FIELDS_MAX, BD_E_ARG,
                "%zu columns; a table of cells has 1 to %d", bd_csv_cols(c), BD_AXIS_FIELDS_MAX);
     BD_REQUIRE(bd_csv_rows(c) >= 1 && bd_csv_rows(c) <= 10000, BD_E_ARG,
@@ -119,15 +128,13 @@ static bd_status table_fields(bd_axis *a, const bd_csv *c, const bd_recipe_file 
                    name);
         for (int i = 0; i < a->n_fields; i++)
             BD_REQUIRE(a->field[i] != a->field[j], BD_E_ARG, "two columns %s", name);
-        for (int i = 0; i < r->n_axes; i++)
-            BD_REQUIRE(r->axis[i].field[0] != a->field[j], BD_E_ARG,
-                       "%s is a column here and in [sweep]; keep one of the two", name);
+        BD_TRY(make_way(r, a->field[j]));
         a->n_fields++;
     }
     return BD_OK;
 }
 
-static bd_status table_axis(bd_axis *a, const bd_csv *c, const bd_recipe_file *r) {
+static bd_status table_axis(bd_axis *a, const bd_csv *c, bd_recipe_file *r) {
     BD_TRY(table_fields(a, c, r));
     const char **words = calloc((size_t)a->n * (size_t)a->n_fields, sizeof *words);
     BD_REQUIRE(words, BD_E_MEMORY, "out of memory");
@@ -183,6 +190,7 @@ static bd_status assign(level *l, const char *section, const char *key, const ch
     (sweep ? l->swept : l->set)[i] = true;
     if (sweep) return set_axis(l->out, f, value);
     drop_axis(l->out, f);
+    if (!strcmp(f->name, "recipe.cells")) l->out->cells_level = l->out->level;
     return bd_recipe_set(&l->out->base, f, value);
 }
 
@@ -250,6 +258,7 @@ static bd_status read_level(bd_recipe_file *out, const char *path, int pass) {
     BD_REQUIRE(l, BD_E_MEMORY, "out of memory for %s", path);
     l->out = out;
     l->pass = pass;
+    out->level++;
     bd_status st = bd_ini_load(path, on_key, l);
     free(l);
     return st;
@@ -304,6 +313,7 @@ static bd_status apply_settings(bd_recipe_file *out, const char *const *settings
     level *l = calloc(1, sizeof *l);
     BD_REQUIRE(l, BD_E_MEMORY, "out of memory for settings");
     l->out = out;
+    out->level++;
     bd_status st = BD_OK;
     for (int i = 0; i < n && !st; i++) {
         char name[256];
