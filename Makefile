@@ -56,7 +56,7 @@ PROGRAM   := $(if $(wildcard src/cli/main.c),$(BUILD)/baddiff)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all tests test reproduce figures regress report bench bench-peer growth lint fetch deps deps-first clean help FORCE
+.PHONY: all tests test reproduce figures regress report verify bench bench-peer growth lint fetch deps deps-first clean help FORCE
 
 all: $(PROGRAM) $(BUILD)/libbaddiff.a ## build the program (build/release/baddiff)
 
@@ -76,6 +76,9 @@ regress: $(BUILD)/baddiff ## compare results/PROFILE with experiments/expected; 
 
 report: $(BUILD)/baddiff ## write results/PROFILE/report.html
 	@scripts/report $(PROFILE)
+
+verify: $(BUILD)/baddiff ## is results/PROFILE, with all that stands behind it, still what was made? names each file that changed
+	@$(BUILD)/baddiff verify results/$(PROFILE)
 
 bench-peer: $(BUILD)/baddiff ## development: time the UNets here and in PyTorch + diffusers, turn by turn (PEER_PYTHON=python3)
 	@$(or $(PEER_PYTHON),python3) tests/peer/bench.py --baddiff $(BUILD)/baddiff --threads $(or $(THREADS),2) $(PEER_ARGS)

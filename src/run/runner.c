@@ -12,6 +12,7 @@
 #include "run/device.h"
 #include "run/manifest.h"
 #include "run/stages.h"
+#include "run/verify.h"
 
 static bd_status (*const run_kind[])(bd_stage_run *) = {
 #define BD_KIND(name, numerics, help) bd_stage_run_##name,
@@ -134,6 +135,7 @@ static bd_status work(bd_runner *r, int stage, const char *dir) {
     bd_done done = {.seconds = x.earlier_seconds + bd_clock_seconds() - start,
                     .tflop = x.tflop,
                     .threads = r->threads};
+    BD_TRY(bd_verify_finish(done.sums, r->dag, stage, r->runs));
     BD_TRY(bd_done_write(dir, &done));
     if (x.tflop > 0)
         bd_log(BD_LOG_INFO, "%s: done in %.1f s, %.2f TFLOP", x.stage->name, done.seconds, x.tflop);
