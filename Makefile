@@ -102,7 +102,7 @@ clean: ## remove this configuration's build folder; runs and results stay
 	rm -rf $(BUILD)
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' Makefile tests/fuzz/fuzz.mk tests/gpu/gpu.mk | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' Makefile tests/fuzz/fuzz.mk tests/faults/faults.mk tests/gpu/gpu.mk | sed -E 's/:.*## /\t/' | expand -t 12
 	@printf '%s\n' '' 'settings (VAR=value):' \
 	    '  PROFILE=mini|smoke  what to reproduce        THREADS=N    worker threads (default: all cores)' \
 	    '  ALL=1               every recipe, not only   LAUNCH=CMD   prefix of each stage, with -jN on a cluster:' \
@@ -165,6 +165,7 @@ $(TEST_PROG): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELP_OBJ) $(BUILD)/libbaddi
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter-out %.a,$^) $(filter %.a,$^) -lcmocka $(ALL_LDLIBS)
 
 include tests/fuzz/fuzz.mk
+include tests/faults/faults.mk
 include tests/gpu/gpu.mk
 
 -include $(ALL_OBJ:.o=.d)

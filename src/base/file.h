@@ -70,7 +70,7 @@ BD_MUST_CHECK bd_status bd_file_remove(const char *path); /* a missing file is f
 /* a missing folder is fine; never follows links */
 BD_MUST_CHECK bd_status bd_file_remove_tree(const char *path);
 
-/* bd_file_sweep_temps -- remove the temp files (NAME.tmp.<digits>) that killed writers left in dir. Call it while
+/* bd_file_sweep_temps -- remove the temp files (NAME.tmp.<digits>) that killed writers left in dir and below. Call it while
  * holding the folder's lock: a live writer's temp file looks the same. A missing folder is fine. */
 BD_MUST_CHECK bd_status bd_file_sweep_temps(const char *dir);
 
