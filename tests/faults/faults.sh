@@ -37,10 +37,10 @@ bits() { # FOLDER
 
 # Every finished stage is whole, whatever happened around it.
 whole() { # FOLDER
-    local done
-    for done in "$1"/runs/*/DONE; do
-        [ -e "$done" ] || continue
-        (cd "${done%/DONE}" && sha256sum --quiet -c SHA256SUMS) >>"$1/log" 2>&1 || return
+    local stage
+    for stage in "$1"/runs/*/DONE; do
+        [ -e "$stage" ] || continue
+        (cd "${stage%/DONE}" && sha256sum --quiet -c SHA256SUMS) >>"$1/log" 2>&1 || return
     done
 }
 
