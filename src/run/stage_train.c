@@ -144,6 +144,7 @@ static bd_status train(bd_stage_run *x, job *j) {
     int micro = spec.loop.micro_batch ? spec.loop.micro_batch : spec.loop.batch;
     spec.loop.tile = bd_stage_tile(x->stage, spec.loop.tile, micro);
     spec.loop.dir = x->dir;
+    spec.loop.checkpoint_steps = x->cell->run_checkpoint_steps;
     spec.loop.checkpoint_seconds = (double)x->cell->run_checkpoint_seconds;
     spec.loop.stop = x->runner->stop;
     bd_loop_result result;

@@ -4,8 +4,9 @@
 #   - what was finished before it is whole (sums of every stage with DONE),
 #   - a failure says so: exit 1 or 2, a line that names the reason; a call whose failure does no harm may pass unseen,
 #   - the same commands, run again, give the bits of a run without faults, and leave no temporary file.
-# Also a file system that is too small by ever less, and our own allocations failing in turn.
-#   tests/faults/faults.sh [kill] [error] [disk] [memory]      all of them when none is named
+# Also: killed between any two steps, twice, and taken up with other numbers of threads; a file system that is too small
+# by ever less; our own allocations failing in turn.
+#   tests/faults/faults.sh [kill] [resume] [error] [disk] [memory]      all of them when none is named
 # Settings: BADDIFF (the program), STRIDE, JOBS (points at a time), FAULT_ALLOC (the library that makes malloc fail).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -49,6 +50,23 @@ fail() { # POINT WHY
     sed 's/^/#   /' "$work/points/$1/log" 2>/dev/null | tail -5
 }
 
+# Killed in a training step, taken up with two threads and killed again, taken up with three.
+resume() { # K
+    local name="resume-$1" rc=0 threads
+    local dir=$work/points/$name; mkdir -p "$dir"
+    for threads in 1 2; do
+        rc=0
+        BADDIFF_THREADS=$threads strace -f -qq -o /dev/null -e trace=rename -e inject=rename:signal=KILL:when="$1" \
+            "$baddiff" run -q "$work/recipe.ini" -s run.checkpoint_steps=1 --runs "$dir/runs" >>"$dir/log" 2>&1 || rc=$?
+        [ $rc = 137 ] || [ $threads = 2 ] || { fail "$name" "exit $rc, not killed"; return; }
+        whole "$dir" || { fail "$name" "a finished stage is not whole"; return; }
+    done
+    BADDIFF_THREADS=3 experiment "$dir" none >>"$dir/log" 2>&1 || { fail "$name" "the same again: exit $?"; return; }
+    [ "$(bits "$dir")" = "$(cat "$work/bits")" ] || { fail "$name" "other bits after being taken up"; return; }
+    rm -rf "$dir"
+    echo "ok $name"
+}
+
 # One fault, and the same commands again.
 point() { # VERB CALL K ACTION
     local name="$1-$2-$3-${4##*=}" rc=0
@@ -76,7 +94,7 @@ reason() { # ERRNO
     EMFILE) echo 'Too many open files' ;; ENOLCK) echo 'No locks available' ;; EDQUOT) echo 'Disk quota exceeded' ;;
     esac
 }
-export -f experiment bits whole fail point reason
+export -f experiment bits whole fail point resume reason
 
 # The calls of an undisturbed run that touch the experiment's own folder and may write: VERB CALL K, in order.
 list_points() {
@@ -111,7 +129,7 @@ plain() {
 every() { awk -v n="$stride" 'NR % n == 1 || n == 1'; }
 
 run_points() { # WHAT < lines of arguments
-    xargs -r -P "$jobs" -L 1 bash -c 'point "$@"' point >"$work/$1.out" || true
+    xargs -r -P "$jobs" -L 1 bash -c 'point "$@"' point >"$work/$1.out" 2>"$work/$1.err" || true
     tally "$1"
 }
 
@@ -122,6 +140,17 @@ tally() { # WHAT
     grep -v '^ok ' "$work/$1.out" || true
     printf '%-8s %5d injected, %d failures\n' "$1" $((ok + bad)) "$bad"
     total=$((total + ok + bad)) failed=$((failed + bad))
+}
+
+# Every rename of a run with a checkpoint a step: the old one is there, or the new one.
+resumes() {
+    local n
+    rm -rf "$work/points/count"
+    strace -f -qq -o "$work/resume.trace" -e trace=rename "$baddiff" run -q "$work/recipe.ini" -s run.checkpoint_steps=1 --runs "$work/points/count"
+    n=$(grep -c 'rename(' "$work/resume.trace")
+    rm -rf "$work/points/count"
+    seq 1 "$n" | every | xargs -r -P "$jobs" -L 1 bash -c 'resume "$@"' resume >"$work/resume.out" 2>"$work/resume.err" || true
+    tally resume
 }
 
 kills() { every <"$work/list" | awk '{ print $0, "signal=KILL" }' | run_points kill; }
@@ -171,7 +200,7 @@ memory() {
     n=$(FAULT_ALLOC_COUNT=1 LD_PRELOAD=$lib "$baddiff" run -q "$work/recipe.ini" --runs "$work/points/count" 2>&1 | sed -n 's/^allocations: //p')
     rm -rf "$work/points/count"
     for ((k = 1; k <= n; k += stride * ${MEMORY_STRIDE:-1})); do echo "$k"; done |
-        xargs -r -P "$jobs" -L 1 bash -c 'allocation "$@"' allocation >"$work/memory.out" || true
+        xargs -r -P "$jobs" -L 1 bash -c 'allocation "$@"' allocation >"$work/memory.out" 2>"$work/memory.err" || true
     tally memory
 }
 allocation() { # K
@@ -201,9 +230,9 @@ mkdir -p "$work"
 }
 sed "s|@PICTURES@|$work/pictures|" tests/faults/recipe.ini >"$work/recipe.ini"
 plain
-[ $# -gt 0 ] || set -- kill error disk memory
+[ $# -gt 0 ] || set -- kill resume error disk memory
 for part; do
-    case $part in kill) kills ;; error) errors ;; disk) disk ;; memory) memory ;; *) echo "faults: no part '$part'" >&2; exit 2 ;; esac
+    case $part in kill) kills ;; resume) resumes ;; error) errors ;; disk) disk ;; memory) memory ;; *) echo "faults: no part '$part'" >&2; exit 2 ;; esac
 done
 printf '%d faults, %d failures\n' "$total" "$failed"
 [ "$failed" = 0 ]
