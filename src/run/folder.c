@@ -25,6 +25,17 @@ bool bd_stage_done(const char *runs, const bd_stage *s) {
     return bd_stage_path(path, sizeof path, runs, s, "DONE") == BD_OK && bd_file_exists(path);
 }
 
+bd_status bd_results_lock(bd_lock **out, const char *dir) {
+    *out = NULL;
+    BD_TRY(bd_file_mkdirs(dir));
+    BD_TRY(bd_lock_acquire(out, dir, true));
+    bd_status st = bd_file_sweep_temps(dir);
+    if (!st) return BD_OK;
+    bd_lock_release(*out);
+    *out = NULL;
+    return st;
+}
+
 bd_status bd_stage_model_dir(char *out, size_t size, const char *dir) {
     BD_TRY(bd_path_join(out, size, dir, "model"));
     if (bd_file_is_dir(out)) return BD_OK;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/file.h"
 #include "io/csv.h"
 #include "run/plan.h"
 
@@ -14,6 +15,10 @@
 BD_MUST_CHECK bd_status bd_stage_path(char *out, size_t size, const char *runs, const bd_stage *s,
                                       const char *file);
 bool bd_stage_done(const char *runs, const bd_stage *s);
+
+/* bd_results_lock -- the folder of result files for one writer at a time: made if need be, waited for, and freed of what
+ * killed writers left. Release with bd_lock_release. */
+BD_MUST_CHECK bd_status bd_results_lock(bd_lock **out, const char *dir);
 
 /* bd_stage_model_dir -- DIR/model or DIR/model-BACKDOORED, whichever is there. */
 BD_MUST_CHECK bd_status bd_stage_model_dir(char *out, size_t size, const char *dir);

@@ -36,7 +36,7 @@ bd_status bd_verify_finish(char sha256[65], const bd_dag *d, int stage, const ch
     return bd_sha256_file(sha256, path);
 }
 
-bd_status bd_verify_seal(const bd_dag *d, const char *results, const char *runs) {
+static bd_status seal(const bd_dag *d, const char *results, const char *runs) {
     char path[PATH_BYTES];
     bd_sums sums = {0};
     bool *needed = calloc((size_t)d->n_stages + 1, sizeof *needed);
@@ -59,6 +59,16 @@ bd_status bd_verify_seal(const bd_dag *d, const char *results, const char *runs)
     if (!st) st = bd_sums_save(&sums, results);
     bd_sums_clear(&sums);
     free(needed);
+    return st;
+}
+
+bd_status bd_verify_seal(const bd_dag *d, const char *results, const char *runs) {
+    bd_lock *lock;
+    BD_REQUIRE(bd_file_is_dir(results), BD_E_MISSING, "no folder %s; 'baddiff collect' makes it",
+               results);
+    BD_TRY(bd_results_lock(&lock, results));
+    bd_status st = seal(d, results, runs);
+    bd_lock_release(lock);
     return st;
 }
 
