@@ -28,7 +28,7 @@ static void print_wrapped(const char *text) {
 
 static void interval_text(char *out, size_t size, double lo, double hi) {
     out[0] = '\0';
-    if (!isnan(lo) && !isnan(hi)) snprintf(out, size, "%.4g .. %.4g", lo, hi);
+    if (!isnan(lo) && !isnan(hi)) snprintf(out, size, "%.3g .. %.3g", lo, hi);
 }
 
 static void print_band(const bd_finding *f) {
@@ -36,7 +36,7 @@ static void print_band(const bd_finding *f) {
     interval_text(interval, sizeof interval, f->lo, f->hi);
     if (!isnan(f->value))
         snprintf(value, sizeof value, interval[0] ? "%.4g (%s)" : "%.4g", f->value, interval);
-    printf("%-14s %-34s %-26s %-16s %s\n", bd_outcome_name(f->outcome), f->id, value,
+    printf("%-14s %-34s %-28s %-14s %s\n", bd_outcome_name(f->outcome), f->id, value,
            strcmp(f->band, " .. ") ? f->band : "", f->n);
 }
 
@@ -51,15 +51,16 @@ static void print_number(const bd_finding *f) {
 
 static void print_claim(const bd_finding *f) {
     char interval[48], text[512];
+    if (f->outcome == BD_NOT_TESTED) {
+        printf("%-14s %-26s %s\n", bd_outcome_name(f->outcome), f->id, f->note);
+        return;
+    }
     printf("%-14s %-26s %s%s\n", bd_outcome_name(f->outcome), f->id, f->band,
            strcmp(f->kind, "analogue") ? "" : "  (analogue)");
     print_wrapped(f->claim);
     interval_text(interval, sizeof interval, f->lo, f->hi);
-    if (f->outcome == BD_NOT_TESTED)
-        snprintf(text, sizeof text, "- %s", f->note);
-    else
-        snprintf(text, sizeof text, "- %s; %s settings, seeds: %d%s%s", f->note, f->n, f->seeds,
-                 interval[0] ? "; margin " : "", interval);
+    snprintf(text, sizeof text, "= %s; settings: %s, seeds: %d%s%s", f->note, f->n, f->seeds,
+             interval[0] ? "; margin " : "", interval);
     print_wrapped(text);
 }
 
@@ -86,7 +87,7 @@ static int print_numbers(const bd_regression *r, int from) {
 static void print_head(bd_part part) {
     switch (part) {
     case BD_PART_BAND:
-        printf("%-14s %-34s %-26s %-16s %s\n", "Bands", "", "value", "band", "n");
+        printf("%-14s %-34s %-28s %-14s %s\n", "Bands", "", "value", "band", "n");
         return;
     case BD_PART_NUMBER:
         printf("%-14s %-34s %-9s %-10s %-23s %s\n", "The paper's", "number", "paper", "ours",

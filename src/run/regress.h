@@ -37,7 +37,7 @@ typedef struct {
  *   errors   BD_E_MISSING: no such expectation file; BD_E_FORMAT with file and row: a condition, relation or number
  *            that makes no sense, or a column that the result file has not
  *   memory   caller frees with bd_regression_clear
- *   tested   tests/test_regress.c tests/test_verdict.c tests/test_smoke.sh */
+ *   tested   tests/test_regress.c tests/test_paper.c tests/test_cli.sh */
 BD_MUST_CHECK bd_status bd_regress(bd_regression *out, const char *const *expected, int n_expected,
                                    const char *results, const char *profile);
 void bd_regression_clear(bd_regression *r); /* an all-zero struct is fine */

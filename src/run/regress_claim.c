@@ -192,8 +192,10 @@ static bd_status judge(bd_finding *f, groups *g) {
     drop(g);
     int need = g->q->own ? g->q->settings : 1;
     snprintf(f->n, sizeof f->n, "%d", g->n_settings);
-    if (g->n_settings < need)
-        snprintf(f->note, sizeof f->note, "%d of %d settings", g->n_settings, need);
+    if (g->n_settings < need && !g->n_settings)
+        snprintf(f->note, sizeof f->note, "no such rows");
+    else if (g->n_settings < need)
+        snprintf(f->note, sizeof f->note, "%d settings of %d", g->n_settings, need);
     else
         judge_settings(f, g);
     return BD_OK;

@@ -110,8 +110,8 @@ void bd_compare(bd_comparison *out, const bd_paper_number *paper, const double *
 
 bd_outcome bd_compare_outcome(const bd_paper_number *paper, const bd_comparison *c,
                               double p_adjusted) {
-    if (c->seeds < 1) return BD_MISSING;
     if (isnan(paper->value)) return BD_NO_PAPER_VALUE;
+    if (c->seeds < 1) return BD_MISSING;
     if (c->seeds < 2) return BD_UNDERPOWERED;
     if (p_adjusted < 1 - confidence) return BD_DEVIATES;
     if (!(c->half <= paper->effect)) return BD_UNDERPOWERED;
