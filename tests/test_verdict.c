@@ -135,10 +135,10 @@ static void errors_compare_by_decades(void **state) {
     /* below what 8 bits can tell, all are one */
     bd_comparison c;
     paper.value = 1e-7;
-    bd_compare(&c, &paper, (const double[]){3e-7, 5e-8, 1e-6}, 3);
+    bd_compare(&c, &paper, (const double[]){1e-6, 1.001e-6, 0.999e-6}, 3);
     assert_int_equal(bd_compare_outcome(&paper, &c, c.p), BD_REPRODUCED);
     paper.scale = BD_SCALE_LINEAR;
-    bd_compare(&c, &paper, (const double[]){3e-7, 3.001e-7, 2.999e-7}, 3);
+    bd_compare(&c, &paper, (const double[]){1e-6, 1.001e-6, 0.999e-6}, 3);
     assert_int_equal(bd_compare_outcome(&paper, &c, c.p), BD_DEVIATES);
 }
 
@@ -231,6 +231,10 @@ static void few_seeds_never_reproduce(void **state) {
     assert_int_equal(word(paper, (const double[]){8.7, 9.3}, 2), BD_UNDERPOWERED); /* +- 4.9 */
     assert_int_equal(word(paper, (const double[]){8.97, 9.03}, 2), BD_REPRODUCED); /* +- 0.49 */
     assert_int_equal(word(paper, NULL, 0), BD_MISSING);
+    bd_comparison one;
+    bd_compare(&one, &paper, (const double[]){8}, 1);
+    assert_true(isnan(one.lo) && isnan(one.hi) && isnan(one.p));
+    assert_int_equal(bd_compare_outcome(&paper, &one, 0), BD_UNDERPOWERED);
     shift = 0;
     bd_paper_number strict = a_fid;
     strict.effect = 0.2; /* one sigma: an interval of two seeds is seldom that narrow */

@@ -36,7 +36,7 @@ static void print_band(const bd_finding *f) {
     interval_text(interval, sizeof interval, f->lo, f->hi);
     if (!isnan(f->value))
         snprintf(value, sizeof value, interval[0] ? "%.4g (%s)" : "%.4g", f->value, interval);
-    printf("%-14s %-34s %-28s %-14s %s\n", bd_outcome_name(f->outcome), f->id, value,
+    printf("%-14s %-34s %-30s %-12s %s\n", bd_outcome_name(f->outcome), f->id, value,
            strcmp(f->band, " .. ") ? f->band : "", f->n);
 }
 
@@ -87,7 +87,7 @@ static int print_numbers(const bd_regression *r, int from) {
 static void print_head(bd_part part) {
     switch (part) {
     case BD_PART_BAND:
-        printf("%-14s %-34s %-28s %-14s %s\n", "Bands", "", "value", "band", "n");
+        printf("%-14s %-34s %-30s %-12s %s\n", "Bands", "", "value", "band", "n");
         return;
     case BD_PART_NUMBER:
         printf("%-14s %-34s %-9s %-10s %-23s %s\n", "The paper's", "number", "paper", "ours",

@@ -8,7 +8,7 @@
 #include "run/relation.h"
 
 typedef struct {
-    const char *profile, *rows_a, *rows_b, *by, *pair;
+    const char *profile, *rows_a, *rows_b, *by, *pair, *requires_text;
     bd_relation relation;
     bd_term requires;
     bool has_requires;
@@ -48,20 +48,21 @@ static bd_status read_relation(bd_relation *out, const char **used, const bd_lin
 }
 
 static bd_status read_line(bd_finding *f, question *q, const bd_line *l, const char *profile) {
-    const char *requires, *settings, *used;
+    const char *settings, *used;
     double n;
     BD_TRY(bd_line_get(&q->profile, l, "profile"));
     BD_TRY(bd_line_get(&q->rows_a, l, "rows_a"));
     BD_TRY(bd_line_get(&q->rows_b, l, "rows_b"));
     BD_TRY(bd_line_get(&q->by, l, "by"));
     BD_TRY(bd_line_get(&q->pair, l, "pair"));
-    BD_TRY(bd_line_get(&requires, l, "requires"));
+    BD_TRY(bd_line_get(&q->requires_text, l, "requires"));
     BD_TRY(bd_line_get(&settings, l, "settings"));
     q->own = !strcmp(profile, q->profile);
     if (!*q->pair) q->pair = q->by;
     BD_TRY(read_relation(&q->relation, &used, l, q->own));
-    q->has_requires = *requires != '\0';
-    if (q->has_requires) BD_TRY(bd_relation_condition(&q->requires, &q->relation, requires));
+    q->has_requires = *q->requires_text != '\0';
+    if (q->has_requires)
+        BD_TRY(bd_relation_condition(&q->requires, &q->relation, q->requires_text));
     BD_REQUIRE(bd_parse_number(&n, settings) && n >= 1 && n <= 10000 && n == floor(n), BD_E_FORMAT,
                "settings '%s': how many the claim speaks of", settings);
     q->settings = (int)n;
@@ -187,15 +188,25 @@ static void judge_settings(bd_finding *f, groups *g) {
                                   g->margin, g->n_seeds);
 }
 
+/* Why there are too few settings. */
+static void explain_silence(bd_finding *f, const groups *g, int found, int need) {
+    if (g->n_settings)
+        snprintf(f->note, sizeof f->note, "%d settings of %d", g->n_settings, need);
+    else if (found && g->q->has_requires)
+        snprintf(f->note, sizeof f->note, "no setting is complete and has %s", g->q->requires_text);
+    else if (found)
+        snprintf(f->note, sizeof f->note, "no setting is complete");
+    else
+        snprintf(f->note, sizeof f->note, "no such rows");
+}
+
 static bd_status judge(bd_finding *f, groups *g) {
     BD_TRY(find_settings(g, f));
+    int found = g->n_settings, need = g->q->own ? g->q->settings : 1;
     drop(g);
-    int need = g->q->own ? g->q->settings : 1;
     snprintf(f->n, sizeof f->n, "%d", g->n_settings);
-    if (g->n_settings < need && !g->n_settings)
-        snprintf(f->note, sizeof f->note, "no such rows");
-    else if (g->n_settings < need)
-        snprintf(f->note, sizeof f->note, "%d settings of %d", g->n_settings, need);
+    if (g->n_settings < need)
+        explain_silence(f, g, found, need);
     else
         judge_settings(f, g);
     return BD_OK;
