@@ -23,11 +23,12 @@ typedef struct {
     double seconds; /* of all sittings */
     double tflop;
     int threads;
+    char sums[65]; /* SHA-256 of the folder's SHA256SUMS (run/verify.h) */
 } bd_done;
 
 BD_MUST_CHECK bd_status bd_done_write(const char *dir, const bd_done *d);
 /* path: of the DONE file.
- *   errors   BD_E_MISSING: the stage is not finished; BD_E_ARG with file:line */
+ *   errors   BD_E_MISSING: the stage is not finished; BD_E_ARG with file:line; BD_E_FORMAT: not as it was written */
 BD_MUST_CHECK bd_status bd_done_read(bd_done *d, const char *path);
 
 /* result.csv: the numbers a stage found, one a line. */
