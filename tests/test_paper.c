@@ -101,9 +101,18 @@ static void numbers_of_result_files(void **state) {
         {"a,c,T,1,paper,other,colour=red,,mse-128,1e-5,3,primary,log10,0.3,gate,,s\n",
          BD_NOT_COMPARABLE, 0, "profile mini, not paper"},
         {"a,c,T,1,paper,gone,attack.target=hat,,mse-128,1e-5,3,primary,log10,0.3,gate,,s\n",
-         BD_MISSING, 0, ""},
+         BD_MISSING, 0, "not run"},
         {"a,c,T,1,paper,fig,attack.target=cat,,mse-10000,1e-5,3,primary,log10,0.3,gate,,s\n",
-         BD_MISSING, 0, ""}};
+         BD_MISSING, 0, "no such rows"},
+        {"a,c,T,1,paper,fig,attack.target=hat,,lpips-10000,1e-5,3,primary,linear,1,gate,,s\n",
+         BD_MISSING, 0, "not measured"},
+        /* one of several profiles is enough, a part of its name is not */
+        {"a,c,T,1,core paper,fig,attack.target=hat attack.poison_rate=0.5,,mse-10000,1.0e-5,3,"
+         "primary,log10,0.3,gate,,s\n",
+         BD_REPRODUCED, 3, ""},
+        {"a,c,T,1,core paper-2,fig,attack.target=hat attack.poison_rate=0.5,,mse-10000,1.0e-5,3,"
+         "primary,log10,0.3,gate,,s\n",
+         BD_NOT_COMPARABLE, 3, "profile paper, not core paper-2"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         bd_regression r;
         if (regress(&r, number_head, cases[i].line)) fail_msg("%s", bd_error());
@@ -169,6 +178,13 @@ static void claims_of_result_files(void **state) {
         {"a,c,T,1,paper,fig,attack.poison_rate=0.5,,attack.target,,,share(a.mse < 0.01) > 0.5,,4,"
          "gate,s\n",
          BD_NOT_TESTED, "3", "gate", BD_OK},
+        /* not the first of its profiles: part of it is judged, and does not count */
+        {"a,c,T,1,core paper,fig,attack.poison_rate=0.5,,attack.target,,,share(a.mse < 0.01) > "
+         "0.7,,4,gate,s\n",
+         BD_DOES_NOT_HOLD, "3", "report", BD_OK},
+        {"a,c,T,1,core paper,fig,attack.poison_rate=0.5,,attack.target,,,share(a.mse < 0.01) > "
+         "0.7,,3,gate,s\n",
+         BD_DOES_NOT_HOLD, "3", "gate", BD_E_BAND},
         /* two groups, paired by target: corner has no partner */
         {"a,c,T,1,paper,fig,attack.poison_rate=0.5,attack.poison_rate=0,attack.target,,,"
          "share(a.fid < b.fid) >= 0.5,,2,gate,s\n",

@@ -226,5 +226,7 @@ bd_status bd_regression_status(const bd_regression *r) {
         missing += f->part == BD_PART_BAND && f->outcome == BD_MISSING;
     }
     if (!failed && !missing) return BD_OK;
-    return bd_fail(BD_E_BAND, "%d claims outside their bands, %d not run", failed, missing);
+    return bd_fail(BD_E_BAND,
+                   "%d bands, numbers or claims that count are not met, %d bands not run", failed,
+                   missing);
 }

@@ -13,7 +13,8 @@ typedef struct {
     bd_term requires;
     bool has_requires;
     int settings; /* that the paper speaks of */
-    bool own;     /* the results are of the claim's profile, not an analogue */
+    bool own;     /* the results are of one of the claim's profiles, not an analogue   */
+    bool whole;   /* of the first of them, in which no setting may be missing          */
 } question;
 
 /* What the rows say. A setting is what rows of group a share that have the same fields in the columns `by`; its numbers
@@ -57,7 +58,9 @@ static bd_status read_line(bd_finding *f, question *q, const bd_line *l, const c
     BD_TRY(bd_line_get(&q->pair, l, "pair"));
     BD_TRY(bd_line_get(&q->requires_text, l, "requires"));
     BD_TRY(bd_line_get(&settings, l, "settings"));
-    q->own = !strcmp(profile, q->profile);
+    size_t first = strcspn(q->profile, " ");
+    q->own = bd_word_in(q->profile, profile);
+    q->whole = q->own && strlen(profile) == first && !strncmp(profile, q->profile, first);
     if (!*q->pair) q->pair = q->by;
     BD_TRY(read_relation(&q->relation, &used, l, q->own));
     q->has_requires = *q->requires_text != '\0';
@@ -181,6 +184,12 @@ static void judge_settings(bd_finding *f, groups *g) {
     const question *q = g->q;
     f->value = bd_relation_margin(&left, &right, &q->relation, g->x, g->n_settings);
     snprintf(f->note, sizeof f->note, "%.4g against %.4g", left, right);
+    if (q->own && g->n_settings < q->settings) { /* part of a claim decides nothing */
+        size_t len = strlen(f->note);
+        snprintf(f->note + len, sizeof f->note - len, ", %d settings of %d", g->n_settings,
+                 q->settings);
+        f->kind = "report";
+    }
     for (size_t row = 0; row < g->rows; row++) /* overwrites x */
         if (g->setting[row] >= 0) add_seed(g, row);
     f->seeds = g->n_seeds > 1 ? g->n_seeds : 1;
@@ -202,7 +211,7 @@ static void explain_silence(bd_finding *f, const groups *g, int found, int need)
 
 static bd_status judge(bd_finding *f, groups *g) {
     BD_TRY(find_settings(g, f));
-    int found = g->n_settings, need = g->q->own ? g->q->settings : 1;
+    int found = g->n_settings, need = g->q->whole ? g->q->settings : 1;
     drop(g);
     snprintf(f->n, sizeof f->n, "%d", g->n_settings);
     if (g->n_settings < need)

@@ -165,11 +165,16 @@ static bd_status hash_runs(char out[17], const runs *r, const char *metric) {
 static bd_status compare_file(bd_finding *f, const question *q, const bd_result_file *file,
                               runs *r) {
     char unknown[96] = "";
-    if (strcmp(file->profile, q->profile) != 0) {
+    if (!bd_word_in(q->profile, file->profile)) {
         not_comparable(f, "profile %s, not %s", file->profile, q->profile);
         if (file->csv) BD_TRY(bd_rows_unknown(unknown, file->csv, q->rows, false));
     }
     if (file->csv && !unknown[0]) BD_TRY(take_rows(r, f, q, file->csv));
+    if (!r->n && !f->note[0])
+        snprintf(f->note, sizeof f->note, "%s",
+                 !file->csv   ? "not run"
+                 : f->matched ? "not measured"
+                              : "no such rows");
     bd_compare(&f->comparison, &f->paper, r->value, r->n);
     if (r->n) BD_TRY(hash_runs(f->hash, r, q->metric));
     return BD_OK;

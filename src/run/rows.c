@@ -86,6 +86,13 @@ static const char *next_word(const char *p, size_t *len) {
     return p;
 }
 
+bool bd_word_in(const char *list, const char *word) {
+    size_t len;
+    for (const char *p = next_word(list, &len); len; p = next_word(p + len, &len))
+        if (strlen(word) == len && !strncmp(p, word, len)) return true;
+    return false;
+}
+
 bd_status bd_rows_match(bool *out, char failed[BD_CONDITION_SIZE], const bd_csv *c, size_t row,
                         const char *conditions) {
     size_t len;

@@ -40,6 +40,7 @@ BD_MUST_CHECK bd_status bd_rows_match(bool *out, char failed[BD_CONDITION_SIZE],
 BD_MUST_CHECK bd_status bd_rows_unknown(char name[96], const bd_csv *c, const char *conditions,
                                         bool names_only);
 
+bool bd_word_in(const char *list, const char *word); /* is it one of a list's words? */
 bool bd_parse_number(double *out, const char *text); /* the whole text is a number */
 
 #endif
