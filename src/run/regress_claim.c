@@ -24,13 +24,13 @@ typedef struct {
     const question *q;
     size_t rows;
     bool *is_b;
-    int *setting;   /* of each row; -1: not of group a                  */
-    size_t *first;  /* a row of each setting                            */
-    int n_settings; /* those that count, after `drop`                   */
-    double *x;      /* [n_settings][vars] */
-    const char **seed;
-    double *margin; /* of each seed */
-    int n_seeds;
+    int *setting;      /* of each row; -1: not of group a                  */
+    size_t *first;     /* a row of each setting                            */
+    int n_settings;    /* those that count, after `drop`                   */
+    double *x;         /* [n_settings][vars] */
+    const char **seed; /* that were looked at           */
+    double *margin;    /* of those that have all settings */
+    int n_seen, n_seeds;
 } groups;
 
 /* --- the line --- */
@@ -66,6 +66,11 @@ static bd_status read_line(bd_finding *f, question *q, const bd_line *l, const c
     q->has_requires = *q->requires_text != '\0';
     if (q->has_requires)
         BD_TRY(bd_relation_condition(&q->requires, &q->relation, q->requires_text));
+    bool has_b = false;
+    for (int i = 0; i < q->relation.n_vars; i++) has_b = has_b || q->relation.var[i].side == 'b';
+    BD_REQUIRE(has_b == (*q->rows_b != '\0'), BD_E_FORMAT,
+               has_b ? "the relation has a column of b, and rows_b is empty"
+                     : "rows_b is there, and the relation has no column of b");
     BD_REQUIRE(bd_parse_number(&n, settings) && n >= 1 && n <= 10000 && n == floor(n), BD_E_FORMAT,
                "settings '%s': how many the claim speaks of", settings);
     q->settings = (int)n;
@@ -107,7 +112,7 @@ static bd_status find_settings(groups *g, bd_finding *f) {
     for (size_t row = 0; row < g->rows; row++) {
         bool a;
         BD_TRY(bd_rows_match(&a, NULL, g->csv, row, g->q->rows_a));
-        BD_TRY(bd_rows_match(&g->is_b[row], NULL, g->csv, row, g->q->rows_b));
+        if (*g->q->rows_b) BD_TRY(bd_rows_match(&g->is_b[row], NULL, g->csv, row, g->q->rows_b));
         g->setting[row] = -1;
         f->matched += a || g->is_b[row];
         if (!a) continue;
@@ -170,11 +175,11 @@ static void add_seed(groups *g, size_t row) {
     const char *seed = bd_rows_field(g->csv, row, "seed", NULL);
     double *x = g->x, left, right;
     if (!seed) return;
-    for (int i = 0; i < g->n_seeds; i++)
+    for (int i = 0; i < g->n_seen; i++)
         if (!strcmp(g->seed[i], seed)) return;
+    g->seed[g->n_seen++] = seed;
     for (int s = 0; s < g->n_settings; s++, x += g->q->relation.n_vars)
         if (!fill(x, g, s, seed)) return; /* a seed of some settings is no repetition of all */
-    g->seed[g->n_seeds] = seed;
     g->margin[g->n_seeds++] =
         bd_relation_margin(&left, &right, &g->q->relation, g->x, g->n_settings);
 }
