@@ -41,9 +41,14 @@ static void print_band(const bd_finding *f) {
 }
 
 static void print_number(const bd_finding *f) {
-    char ours[24] = "-", interval[48];
+    char ours[24], interval[48];
+    if (isnan(f->value)) {
+        printf("%-14s %-34s %-9s %s\n", bd_outcome_name(f->outcome), f->id,
+               f->printed[0] ? f->printed : "-", f->note);
+        return;
+    }
     interval_text(interval, sizeof interval, f->lo, f->hi);
-    if (!isnan(f->value)) snprintf(ours, sizeof ours, "%.4g", f->value);
+    snprintf(ours, sizeof ours, "%.4g", f->value);
     printf("%-14s %-34s %-9s %-10s %-23s %d\n", bd_outcome_name(f->outcome), f->id,
            f->printed[0] ? f->printed : "-", ours, interval, f->seeds);
     if (f->note[0]) print_wrapped(f->note);
