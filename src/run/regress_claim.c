@@ -246,7 +246,8 @@ static bd_status judge_groups(bd_finding *f, const question *q, const bd_csv *c)
     return st;
 }
 
-/* A profile of another size may lack columns; of the claim's own a missing one is a slip of the claims file. */
+/* A profile of another size, or one that measures less, may lack columns; in the claim's first one that is a slip of the
+ * claims file. */
 static bd_status judge_file(bd_finding *f, const question *q, const bd_result_file *file) {
     char name[96];
     if (!f->band[0]) {
@@ -258,7 +259,8 @@ static bd_status judge_file(bd_finding *f, const question *q, const bd_result_fi
         return BD_OK;
     }
     BD_TRY(unknown_column(name, q, file->csv));
-    BD_REQUIRE(!name[0] || !q->own, BD_E_FORMAT, "'%s': the result file has no such column", name);
+    BD_REQUIRE(!name[0] || !q->whole, BD_E_FORMAT, "'%s': the result file has no such column",
+               name);
     if (name[0]) {
         snprintf(f->note, sizeof f->note, "no column %s", name);
         return BD_OK;
