@@ -24,7 +24,7 @@ END {
     line = "n = " span("n_trigger", low, high) " triggered" (plot == "prior" || !("n_clean" in low) ? "" : ", " span("n_clean", low, high) " clean") \
         " samples a " (plot == "prior" ? "bar" : "cell") (count["seed"] > 1 ? "; seeds " : "; seed ") list["seed"] \
         "; T = " meta["T"] "; bars: 95 % Clopper–Pearson"
-    if (plot == "anp") line = "solid: MSE to target, dotted: deviation; n = " list["n"] (count["seed"] > 1 ? "; seeds " : "; seed ") list["seed"] "; T = " meta["T"]
+    if (plot == "anp") line = "solid: MSE to target, dotted: deviation of the pixels, in [0,1]; n = " list["n"] (count["seed"] > 1 ? "; seeds " : "; seed ") list["seed"] "; T = " meta["T"]
     machine = meta["machine"]; sub(/, caches [0-9 ]+/, "", machine) # for the file, not for a caption
     print "caption = " quote(plain(line)) " . \"\\n\" . " quote(plain(partial lines "profile " meta["profile"] "; " machine))
     if (plot == "anp") print "width = " 260 + 100 * count["model"] "; height = " 200 + 150 * count["lr"]

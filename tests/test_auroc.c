@@ -71,9 +71,9 @@ static void test_nothing_to_compare_is_refused(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counts_pairs), cmocka_unit_test(test_extremes),
-        cmocka_unit_test(test_a_monotone_score_keeps_it),
-        cmocka_unit_test(test_nothing_to_compare_is_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_counts_pairs),
+                                       cmocka_unit_test(test_extremes),
+                                       cmocka_unit_test(test_a_monotone_score_keeps_it),
+                                       cmocka_unit_test(test_nothing_to_compare_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,8 @@ static bd_status declare(bd_graph *g, const bd_params *net) {
         BD_TRY(check_bias(net, w));
         int layer = (int)(strlen(net->at[w].name) - (sizeof weight_suffix - 1));
         for (int i = 0; i < 2; i++) {
-            snprintf(name, sizeof name, "%.*s.bn.%s", layer, net->at[w].name, i ? "bias" : "weight");
+            snprintf(name, sizeof name, "%.*s.bn.%s", layer, net->at[w].name,
+                     i ? "bias" : "weight");
             bd_graph_param(g, name, 1, 1, 1, net->at[w].dim[0]);
         }
     }

@@ -48,8 +48,8 @@ static bd_status make_attack(bd_anp_probe *p) {
     p->coef_clean = calloc(T, sizeof *p->coef_clean);
     p->coef_backdoor = calloc(T, sizeof *p->coef_backdoor);
     p->poisoned = malloc((size_t)p->data->n);
-    BD_REQUIRE(p->trigger && p->tau && p->coef_clean && p->coef_backdoor && p->poisoned, BD_E_MEMORY,
-               "out of memory for trigger, target and %d timesteps", p->schedule.T);
+    BD_REQUIRE(p->trigger && p->tau && p->coef_clean && p->coef_backdoor && p->poisoned,
+               BD_E_MEMORY, "out of memory for trigger, target and %d timesteps", p->schedule.T);
     memset(p->poisoned, BD_ROW_POISONED, (size_t)p->data->n);
     BD_TRY(bd_recipe_trigger(p->trigger, r, r->attack_trigger, S, C));
     BD_TRY(bd_recipe_target(p->tau, r, S, C));
@@ -130,9 +130,8 @@ void bd_anp_probe_clear(bd_anp_probe *p) {
     bd_params_clear(&p->folded);
     bd_model_clear(&p->model);
     bd_pixels_clear(&p->samples);
-    void *const all[] = {p->trigger,  p->tau,    p->coef_clean, p->coef_backdoor,
-                         p->poisoned, p->target, p->mse,        p->ssim,
-                         p->deviation};
+    void *const all[] = {p->trigger, p->tau, p->coef_clean, p->coef_backdoor, p->poisoned,
+                         p->target,  p->mse, p->ssim,       p->deviation};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -187,9 +186,8 @@ bd_status bd_anp_probe_measure(bd_anp_row *row, bd_anp_probe *p, const bd_params
 static bd_status score_start(bd_input_score *out, const bd_anp_probe *p, bd_prior *prior, int i,
                              float *x) {
     int S = p->model.unet.sample_size, C = p->model.unet.in_channels;
-    bd_rng_key key = {.seed = (uint64_t)p->x->recipe->run_seed,
-                      .stream = BD_STREAM_PRIOR,
-                      .index = (uint32_t)i};
+    bd_rng_key key = {
+        .seed = (uint64_t)p->x->recipe->run_seed, .stream = BD_STREAM_PRIOR, .index = (uint32_t)i};
     bd_rng_normal_nhwc(x, S, S, C, key, x + image_size(p));
     BD_TRY(bd_prior_apply(prior, x, i));
     *out = bd_input_score_make(x, image_size(p));

@@ -15,7 +15,7 @@ typedef struct {
     bd_sampler_plan plan;
     bd_sampler_engine *sampler;
     bd_loss_meter *clean, *backdoor;
-    float *trigger, *tau;             /* [S,S,C] in [-1,1] */
+    float *trigger, *tau; /* [S,S,C] in [-1,1] */
     float (*coef_clean)[4], (*coef_backdoor)[4];
     uint8_t *poisoned; /* [data->n] */
     float *target;     /* [S,S,C] in [0,1] */

@@ -269,8 +269,8 @@ static bd_status write_file(const bd_table *t, const char *suffix, const bd_coll
     return bd_writer_commit(w);
 }
 
-static bd_status write_detection(const bd_collected *n, const bd_dag *d, int file,
-                                 const char *runs, const char *dir, const bd_backend *backend) {
+static bd_status write_detection(const bd_collected *n, const bd_dag *d, int file, const char *runs,
+                                 const char *dir, const bd_backend *backend) {
     bd_table *t;
     BD_TRY(bd_table_create(&t));
     bd_status st = bd_detection_table(t, d, file, runs);

@@ -24,7 +24,10 @@ static const struct {
     const char *name, *result;
 } trivial[] = {{"input_mean", "auroc_input_mean"}, {"input_variance", "auroc_input_variance"}};
 
-enum { SCORE_COUNT = sizeof score / sizeof *score, TRIVIAL_COUNT = sizeof trivial / sizeof *trivial };
+enum {
+    SCORE_COUNT = sizeof score / sizeof *score,
+    TRIVIAL_COUNT = sizeof trivial / sizeof *trivial
+};
 
 typedef struct {
     const bd_dag *d;

@@ -57,8 +57,8 @@ static void describe_anp(char *out, size_t size, const bd_dag *d, const bd_stage
         snprintf(length, sizeof length, "%" PRId64 " x %" PRId64, r->anp_epochs, r->anp_steps);
     else
         snprintf(length, sizeof length, "%" PRId64 " epochs", r->anp_epochs);
-    snprintf(out, size, "%.32s, budget %g, lr %g, %s%s",
-             d->stage[bd_stage_input(s, "model")].name, r->anp_budget, r->anp_lr, length,
+    snprintf(out, size, "%.32s, budget %g, lr %g, %s%s", d->stage[bd_stage_input(s, "model")].name,
+             r->anp_budget, r->anp_lr, length,
              strcmp(r->anp_clip, "legacy") ? "" : ", legacy clip");
 }
 

@@ -108,9 +108,10 @@ static bd_status add_best(bd_results *r, const bd_anp_rows *rows) {
 static bd_status add_inputs(bd_results *r, const bd_anp_probe *p) {
     double by_mean, by_variance;
     BD_TRY(bd_anp_probe_inputs(&by_mean, &by_variance, p));
-    BD_TRY(bd_results_number(r, "auroc_input_mean", by_mean, "1",
-                             "AUROC of |mean(x_T)| sqrt(D), triggered starts against plain ones: the "
-                             "detector that needs no model"));
+    BD_TRY(
+        bd_results_number(r, "auroc_input_mean", by_mean, "1",
+                          "AUROC of |mean(x_T)| sqrt(D), triggered starts against plain ones: the "
+                          "detector that needs no model"));
     return bd_results_number(r, "auroc_input_variance", by_variance, "1",
                              "the same of the variance of x_T");
 }

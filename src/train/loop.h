@@ -77,11 +77,11 @@ typedef struct {
     const char *phase; /* "train", "classifier": for progress and messages                 */
     const bd_backend *backend;
     bd_pool *pool;
-    const bd_graph *graph; /* built and differentiated                                         */
-    int loss;              /* its loss tensor, [tile] f64, kept                                */
-    int64_t n;             /* images of one pass                                               */
-    const char *settings;  /* names all that the bits depend on beyond bd_loop_options         */
-    bd_params *params;     /* in: start values; out: trained values                            */
+    const bd_graph *graph;  /* built and differentiated                                         */
+    int loss;               /* its loss tensor, [tile] f64, kept                                */
+    int64_t n;              /* images of one pass                                               */
+    const char *settings;   /* names all that the bits depend on beyond bd_loop_options         */
+    bd_params *params;      /* in: start values; out: trained values                            */
     const bd_loop_map *map; /* NULL: params are the graph's own                                 */
     bd_loop_visit visit;
     /* set_up: fill the graph's CONST tensors; may be NULL */
