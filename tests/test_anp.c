@@ -514,7 +514,10 @@ static void test_ascent_raises_the_clean_loss(void **state) {
     double *loss = tiny_column(DIR_NAME, "loss", &n);
     assert_int_equal(n, 30);
     assert_true(loss[29] > loss[0]);
+    double *rate = tiny_column(DIR_NAME, "lr", &n);
+    for (size_t i = 0; i < n; i++) assert_true(rate[i] == 5e-3); /* neither warm-up nor cosine */
     free(loss);
+    free(rate);
 }
 
 static void test_rate_zero_moves_nothing(void **state) {

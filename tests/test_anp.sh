@@ -40,7 +40,7 @@ it_runs_and_is_collected() {
 the_numbers_fit_together() {
     local mse least=9 k
     for k in 1 2 3; do
-        mse=$(field "$dir/results/anp.csv" mse-8 $k)
+        mse=$(field "$dir/results/anp.csv" mse-8 "$k")
         least=$(awk -v a="$least" -v b="$mse" 'BEGIN { print a < b ? a : b }')
     done
     awk -v a="$least" -v b="$(field "$dir/results/anp.csv" mse_min 1)" 'BEGIN { exit !(a - b < 1e-5 && b - a < 1e-5) }' &&
@@ -51,9 +51,8 @@ the_numbers_fit_together() {
 # Before any perturbation two budgets measure the same, and after it they do not; nor do the two ways of clipping.
 only_the_perturbation_differs() {
     local kind
-    "$program" run anp -p smoke -q -t 2 -s sweep.anp.budget=1 -s recipe.controls=none --runs "$dir/two" 2>/dev/null &&
-        "$program" run anp -p smoke -q -t 2 -s sweep.anp.budget=4 -s recipe.controls=none -s anp.clip=legacy --runs "$dir/two" 2>/dev/null ||
-        return 1
+    "$program" run anp -p smoke -q -t 2 -s sweep.anp.budget=1 -s recipe.controls=none --runs "$dir/two" 2>/dev/null || return 1
+    "$program" run anp -p smoke -q -t 2 -s sweep.anp.budget=4 -s recipe.controls=none -s anp.clip=legacy --runs "$dir/two" 2>/dev/null || return 1
     for kind in 'budget = 1' 'clip = legacy'; do
         grep -lx "$kind" "$dir"/two/anp-*/manifest.ini >"$dir/which"
         [ "$(wc -l <"$dir/which")" = 1 ] || return 1
@@ -84,9 +83,9 @@ a_stopped_run_ends_with_the_same_bits() {
     for k in 1 2 3 4 5 6; do
         timeout -s TERM "0.$((k * 15))" "$program" run "${cut[@]}" --runs "$dir/stopped" 2>"$dir/err"
         code=$?
-        [ $code = 75 ] || [ $code = 124 ] && stopped=$((stopped + 1))
+        case $code in 75 | 124) stopped=$((stopped + 1)) ;; esac
     done
-    [ $stopped -ge 1 ] || { echo "# the run was over before it was stopped"; return 1; }
+    [ "$stopped" -ge 1 ] || { echo "# the run was over before it was stopped"; return 1; }
     "$program" run "${cut[@]/2/1}" --runs "$dir/stopped" 2>"$dir/err" || { sed 's/^/# /' "$dir/err"; return 1; }
     sums "$dir/two" >"$dir/two.sums"
     sums "$dir/stopped" >"$dir/stopped.sums"
@@ -103,9 +102,11 @@ the_emulated_device_agrees() {
     local nano=(tests/nano.ini -q -t 2 -s recipe.makes=anp -s recipe.controls=none -s anp.epochs=1 -s anp.steps=2 -s anp.batch=8
         -s anp.n=2 -s anp.lr=0.01)
     [ -x "$emulated" ] || { echo "# no $emulated"; return 77; }
-    "$program" run "${nano[@]}" --runs "$dir/cpu" 2>"$dir/err" &&
-        BADDIFF_PLANS=$dir/plans "$emulated" run "${nano[@]}" -s run.device=cuda --runs "$dir/cuda" 2>>"$dir/err" ||
-        { sed 's/^/# /' "$dir/err"; return 1; }
+    if ! { "$program" run "${nano[@]}" --runs "$dir/cpu" &&
+        BADDIFF_PLANS=$dir/plans "$emulated" run "${nano[@]}" -s run.device=cuda --runs "$dir/cuda"; } 2>"$dir/err"; then
+        sed 's/^/# /' "$dir/err"
+        return 1
+    fi
     awk -F , 'FNR > 1 { for (i = 1; i <= NF; i++) if (FNR == NR) a[FNR, i] = $i; else {
             d = $i - a[FNR, i]; m = a[FNR, i]; if (d < 0) d = -d; if (m < 0) m = -m
             n++; if (d > 1e-5 * m + 1e-6) { print "# " a[FNR, i] " and " $i; bad = 1 } } }
