@@ -32,7 +32,8 @@ it_runs_and_is_collected() {
     "$program" collect "${cut[@]:0:3}" "${one[@]}" --runs "$dir/two" --out "$dir/results" >/dev/null || return 1
     [ "$(find "$dir/two" -path '*/anp-*/DONE' | wc -l)" = 2 ] &&
         [ "$(grep -vc '^#' "$dir/results/anp.csv")" = 7 ] && # a header, and epochs 0, 1, 2 of two models
-        [ "$(field "$dir/results/anp.csv" epoch 3)" = 2 ] && [ "$(field "$dir/results/anp.csv" sample.clip 3)" = x0 ] &&
+        [ "$(field "$dir/results/anp.csv" epoch 3)" = 2 ] && [ "$(field "$dir/results/anp.csv" updates 3)" = 4 ] &&
+        [ "$(field "$dir/results/anp.csv" steps 3)" = 6 ] && [ "$(field "$dir/results/anp.csv" sample.clip 3)" = x0 ] &&
         [ -s "$dir/results/grids/anp.png" ]
 }
 

@@ -33,7 +33,7 @@ void bd_anp_probe_clear(bd_anp_probe *p); /* an all-zero struct is fine */
 /* bd_anp_probe_train -- the clean training job that the perturbation climbs, and that bd_loss_meter measures. */
 bd_train_spec bd_anp_probe_train(const bd_anp_probe *p);
 
-/* bd_anp_probe_measure -- all of the row but epoch and steps; the samples stay in p->samples.
+/* bd_anp_probe_measure -- all of the row but epoch and updates; the samples stay in p->samples.
  *   errors   BD_E_INTERRUPT: stopped; those of bd_sample */
 BD_MUST_CHECK bd_status bd_anp_probe_measure(bd_anp_row *row, bd_anp_probe *p,
                                              const bd_params *affine);

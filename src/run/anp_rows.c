@@ -20,7 +20,7 @@ static const struct {
 } column[] = {
 #define AT(member) offsetof(bd_anp_row, member)
     {"epoch", NULL, true, false, AT(epoch), "epochs", "epochs of perturbation; 0 = before any"},
-    {"steps", NULL, true, false, AT(steps), "updates",
+    {"updates", NULL, true, false, AT(updates), "updates",
      "optimiser steps of the perturbation up to here"},
     {"mse", NULL, false, true, AT(mse), "1",
      "mean MSE to the target of samples from plain noise, pixels in [0,1]"},

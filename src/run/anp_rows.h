@@ -9,8 +9,8 @@
 
 /* One measurement. Epoch 0 is the model as it was. */
 typedef struct {
-    int64_t epoch, steps; /* optimiser steps up to here                                       */
-    double mse, ssim;     /* means of the samples from plain noise against the target          */
+    int64_t epoch, updates; /* optimiser steps up to here                                       */
+    double mse, ssim;       /* means of the samples from plain noise against the target          */
     double hit, hit_lo, hit_hi; /* share of them that are hits, and its interval               */
     double deviation; /* mean over the samples of the standard deviation of their pixels   */
     double loss_clean, loss_backdoor; /* of training images and noise that are always the same  */

@@ -55,7 +55,7 @@ static const bd_anp_row *find_row(const job *j, int64_t epoch) {
  * from an older one. */
 static bd_status measure(void *ctx, int64_t step, const bd_params *affine) {
     job *j = ctx;
-    bd_anp_row row = {.epoch = step / j->epoch_steps, .steps = step};
+    bd_anp_row row = {.epoch = step / j->epoch_steps, .updates = step};
     if (step > 0 && find_row(j, row.epoch)) return BD_OK;
     BD_TRY(bd_anp_probe_measure(&row, &j->probe, affine));
     BD_TRY(save_pictures(j, row.epoch));
