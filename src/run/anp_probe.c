@@ -220,14 +220,16 @@ static bd_status score_starts(double *mean, double *variance, const bd_anp_probe
 
 bd_status bd_anp_probe_inputs(double *by_mean, double *by_variance, const bd_anp_probe *p) {
     size_t n = (size_t)p->samples.n;
-    double *mean = calloc(4 * n, sizeof *mean);
+    double *mean = calloc(2 * n, sizeof *mean), *variance = calloc(2 * n, sizeof *variance);
     float *x = malloc(2 * image_size(p) * sizeof *x);
     bd_status st = BD_OK;
-    if (!mean || !x) st = bd_fail(BD_E_MEMORY, "out of memory for %zu starting points", 2 * n);
-    double *variance = mean + 2 * n;
-    if (!st) st = score_starts(mean, variance, p, x);
-    if (!st) st = bd_auroc(by_mean, mean, n, mean + n, n);
-    if (!st) st = bd_auroc(by_variance, variance, n, variance + n, n);
+    if (!mean || !variance || !x)
+        BD_FAIL_TO(done, st, BD_E_MEMORY, "out of memory for %zu starting points", 2 * n);
+    BD_TRY_TO(done, st, score_starts(mean, variance, p, x));
+    BD_TRY_TO(done, st, bd_auroc(by_mean, mean, n, mean + n, n));
+    BD_TRY_TO(done, st, bd_auroc(by_variance, variance, n, variance + n, n));
+done:
+    free(variance);
     free(mean);
     free(x);
     return st;
