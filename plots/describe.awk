@@ -7,6 +7,7 @@ function add(set, v) { if (v == "?" || ((set, v) in have)) return; have[set, v] 
 FNR == NR { if (/^# /) meta[substr($1, 3)] = $2; next }
 FNR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
 {
+    if (plot == "anp") add("model", $(at["from"]) == "none" ? "none" : $(at["poison_rate"]))
     for (name in at) {
         v = $(at[name]); add(name, name == "label" ? word(v) : v)
         if (v != "?" && (!(name in low) || v + 0 < low[name] + 0)) low[name] = v
@@ -23,9 +24,12 @@ END {
     line = "n = " span("n_trigger", low, high) " triggered" (plot == "prior" || !("n_clean" in low) ? "" : ", " span("n_clean", low, high) " clean") \
         " samples a " (plot == "prior" ? "bar" : "cell") (count["seed"] > 1 ? "; seeds " : "; seed ") list["seed"] \
         "; T = " meta["T"] "; bars: 95 % Clopper–Pearson"
+    if (plot == "anp") line = "solid: MSE to target, dotted: deviation of the pixels, in [0,1]; n = " list["n"] (count["seed"] > 1 ? "; seeds " : "; seed ") list["seed"] "; T = " meta["T"]
     machine = meta["machine"]; sub(/, caches [0-9 ]+/, "", machine) # for the file, not for a caption
     print "caption = " quote(plain(line)) " . \"\\n\" . " quote(plain(partial lines "profile " meta["profile"] "; " machine))
-    print "width = 560; height = " (plot == "prior" ? 200 + 24 * (FNR - 1) : 640)
+    if (plot == "anp") print "width = " 260 + 100 * count["model"] "; height = " 200 + 150 * count["lr"]
+    else print "width = 560; height = " (plot == "prior" ? 200 + 24 * (FNR - 1) : 640)
+    if (plot == "anp") print "models = " quote(list["model"]) "; lrs = " quote(list["lr"]) "; budgets = " quote(list["budget"])
     if (plot == "rate") print "series = " quote(list[by]) "; names = " quote(list["label"]) "; by = " quote(by)
     if (plot == "bars") print "groups = " quote(list["poison_rate"]) "; members = " quote(list[by]) "; names = " quote(list["label"]) "; by_group = \"poison_rate\"; by_member = " quote(by) "; group_title = \"poison rate (share of the training images)\""
 }
