@@ -339,8 +339,7 @@ static void measured_rates(double rate[BD_KIND_COUNT], const char *runs) {
         if (seconds[k] > 0 && tflop[k] > 0) rate[k] = tflop[k] / seconds[k];
 }
 
-/* TFLOP a second before anything was measured on this machine. */
-static double assumed_rate(const bd_stage *s, int threads) {
+double bd_assumed_rate(const bd_stage *s, int threads) {
     bool cpu = bd_device_is_cpu(s->device);
     return (cpu ? assumed_gflops_a_thread * threads : assumed_gflops_cuda) / 1e3;
 }
@@ -360,7 +359,7 @@ bd_status bd_dag_costs(bd_cost *cost, const bd_dag *d, const char *runs, const b
         st = stage_cost(c, d, i, all);
         double r = rate[d->stage[i].kind];
         c->measured = r > 0;
-        c->seconds = c->tflop / (r > 0 ? r : assumed_rate(&d->stage[i], threads));
+        c->seconds = c->tflop / (r > 0 ? r : bd_assumed_rate(&d->stage[i], threads));
     }
     bd_pool_destroy(all->pool);
     free(all);
