@@ -29,7 +29,7 @@ static void seconds_text(char out[TEXT], double s) {
     if (s < 90)
         snprintf(out, TEXT, s < 9.95 ? "%.2g s" : "%.0f s", s);
     else if (s < 5400)
-        snprintf(out, TEXT, "%.0f min", s / 60);
+        snprintf(out, TEXT, s < 570 ? "%.1f min" : "%.0f min", s / 60);
     else if (s < 3 * 86400)
         snprintf(out, TEXT, "%.1f h", s / 3600);
     else if (s < 2 * 365.25 * 86400)
@@ -94,7 +94,7 @@ static void print_recipes(const bd_plan_view *v) {
         }
         snprintf(title, sizeof title, "%s%s%s", r->recipe_title, r->recipe_paper[0] ? " -- " : "",
                  r->recipe_paper);
-        printf("%-16.24s %4d of %4d cells done  %.50s\n", file->name, done, cells, title);
+        printf("%-16.24s %4d of %4d cells done  %.58s\n", file->name, done, cells, title);
     }
 }
 
@@ -204,6 +204,20 @@ static void print_sums(const bd_plan_view *v) {
         disk, v->runs, scratch, memory);
 }
 
+/* One command gets all files of a name. */
+static bool named_before(const bd_inputs *m, int i) {
+    for (int k = 0; k < i; k++)
+        if (m->at[i].name[0] && !strcmp(m->at[k].name, m->at[i].name)) return true;
+    return false;
+}
+
+static int waiting_for(const bd_inputs *m, int i) {
+    int n = 0;
+    for (int k = i; k < m->n; k++)
+        if (!strcmp(m->at[k].name, m->at[i].name)) n += m->at[k].stages;
+    return n;
+}
+
 static void print_missing(const bd_inputs *m) {
     if (m->n == 0) {
         printf("inputs: all there\n");
@@ -213,10 +227,11 @@ static void print_missing(const bd_inputs *m) {
     for (int i = 0; i < m->n; i++) {
         const bd_input *x = &m->at[i];
         char size[TEXT] = "not known", command[80];
+        if (named_before(m, i)) continue;
         if (x->bytes > 0) bytes_text(size, x->bytes);
         snprintf(command, sizeof command, "make fetch DATA=%s", x->name);
         if (x->name[0])
-            printf("%-46s %10s  %-26.26s %6d%s\n", command, size, x->licence, x->stages,
+            printf("%-46s %10s  %-26.26s %6d%s\n", command, size, x->licence, waiting_for(m, i),
                    x->by_hand ? " by hand" : "");
         else
             printf("%s\n", x->reason);

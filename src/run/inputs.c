@@ -55,14 +55,12 @@ static const char *model_name(const char *folder) {
 static bd_status check_model(const char *folder) {
     char path[1400];
     bd_model m;
-    const char *what = NULL;
-    if (!bd_file_is_dir(folder))
-        return bd_fail(BD_E_MISSING, "model.folder: %s is not there", folder);
-    BD_TRY(bd_model_weights_path(path, sizeof path, folder));
-    if ((what = bd_input_impostor(path))) return bd_fail(BD_E_FORMAT, "%s: %s", path, what);
-    BD_TRY(bd_model_load_settings(&m, folder));
+    bd_status st = bd_model_load_settings(&m, folder);
+    if (st) return bd_error_prefix(st, "model.folder");
     bd_model_clear(&m);
-    return BD_OK;
+    BD_TRY(bd_model_weights_path(path, sizeof path, folder));
+    const char *what = bd_input_impostor(path);
+    return what ? bd_fail(BD_E_FORMAT, "%s: %s", path, what) : BD_OK;
 }
 
 /* Pictures are only drawn to see whether they can be. */
@@ -118,7 +116,7 @@ static bd_status need_data(search *x, const bd_recipe *r) {
     char what[BD_TEXT_SIZE + 64];
     bd_dataset_spec spec = bd_recipe_data(r);
     if (known(x, what, sizeof what, "data", r->data_set, r->data_folder)) return BD_OK;
-    bool listed = !strcmp(r->data_folder, "auto");
+    bool listed = !strcmp(r->data_folder, "auto") && strcmp(r->data_set, "folder") != 0;
     return conclude(x, what, listed ? r->data_set : "", bd_dataset_find(&spec));
 }
 

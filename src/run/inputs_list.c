@@ -70,10 +70,13 @@ void bd_fetch_list_describe(bd_input *out, const bd_fetch_list *l, const char *n
         out->bytes += strtod(f[BYTES], NULL); /* "-" is 0 */
     }
     if (unknown) out->bytes = 0;
-    size_t n = strlen(out->reason);
-    if (out->name[0] && !strstr(out->reason, "make fetch"))
-        snprintf(out->reason + n, sizeof out->reason - n, ": `make fetch DATA=%s`%s", name,
-                 out->by_hand ? " says what to put where" : " gets it");
+    size_t n = strlen(out->reason), room = sizeof out->reason - n;
+    if (strstr(out->reason, "make fetch") || !name[0]) return;
+    if (out->name[0])
+        snprintf(out->reason + n, room, ": `make fetch DATA=%s` %s", name,
+                 out->by_hand ? "says what to put where" : "gets it");
+    else
+        snprintf(out->reason + n, room, "; `make fetch` lists what can be fetched");
 }
 
 /* --- what is there instead --- */

@@ -96,6 +96,10 @@ static bd_status check_writable(bool *ok, bd_problems *p, const char *folder) {
                strcmp(room.where, folder) != 0 ? ", so it cannot be made" : "");
 }
 
+static void amount(char out[24], double bytes) {
+    snprintf(out, 24, bytes < 1e9 ? "%.1f MB" : "%.1f GB", bytes / (bytes < 1e9 ? 1e6 : 1e9));
+}
+
 /* What stays of all stages to do, and the most that one needs while it runs. */
 static bd_status check_room(bd_problems *p, const bd_preflight_spec *s) {
     double bytes = bytes_spare, scratch = 0, files = INODES_SPARE;
@@ -108,11 +112,14 @@ static bd_status check_room(bd_problems *p, const bd_preflight_spec *s) {
         if (s->price[i].scratch > scratch) scratch = s->price[i].scratch;
     }
     bytes += scratch;
+    char have[24], need[24];
+    amount(have, room.bytes);
+    amount(need, bytes);
     if (room.bytes < bytes)
         BD_TRY(add(p,
-                   "%s: %.1f MB free on its file system, and the stages to do need %.1f MB; make "
+                   "%s: %s free on its file system, and the stages to do need %s; make "
                    "room, or give another folder",
-                   s->runs, room.bytes / 1e6, bytes / 1e6));
+                   s->runs, have, need));
     if (room.inodes >= 0 && room.inodes < files)
         return add(p,
                    "%s: its file system has room for %.0f more files, and the stages to do make "

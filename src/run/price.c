@@ -11,8 +11,8 @@
 #include "run/folder.h"
 #include "run/price_parts.h"
 
-/* Seconds that all calibrations of a plan may take together, by what is expected of each before it runs. */
-static const double budget = 5;
+/* Seconds that all calibrations of a plan may take together, and one of them, by what is expected before it runs. */
+static const double budget = 5, budget_of_one = 2.5;
 /* Steps' worth of time that one takes: compiling and first touch, two first steps, one or more behind them. */
 static const double steps_of_a_calibration = 5;
 
@@ -130,6 +130,7 @@ static bd_status look_at(pricing *p, bd_price *price, int stage) {
 /* The part of a step that there is time to run a few times: all of it, whole rounds of the workers, or one image
  * each. false: not even that. */
 static bool affordable(bd_workload *out, const group *g, double rate, double left, int threads) {
+    if (left > budget_of_one) left = budget_of_one;
     double images = left / steps_of_a_calibration * rate / g->tflop_step * g->work.batch;
     int round = bd_device_is_cpu(g->work.device) ? g->work.tile * threads : g->work.batch;
     *out = g->work;
