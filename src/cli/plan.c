@@ -86,7 +86,7 @@ static bd_status price(bd_plan_view *v, bd_price *out, const plan_options *o) {
 }
 
 static bd_status print_text(const bd_selected *s, const plan_options *o) {
-    bd_plan_view v = {.selected = s, .runs = o->runs, .gflops = o->gflops};
+    bd_plan_view v = {.selected = s, .gflops = o->gflops};
     bd_inputs missing = {0};
     bd_price *out = calloc((size_t)s->dag.n_stages + 1, sizeof *out);
     BD_REQUIRE(out, BD_E_MEMORY, "out of memory for the prices of a plan");

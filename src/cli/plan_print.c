@@ -199,9 +199,8 @@ static void print_sums(const bd_plan_view *v) {
            s.tflop, s.tflop_to_do);
     print_time(v, &s);
     print_rates(v, &s);
-    printf(
-        "disk: %s will be written to %s and kept, %s more while it is made; memory: at most %s\n",
-        disk, v->runs, scratch, memory);
+    printf("disk: %s to be written and kept, %s more while it is made; memory: at most %s\n", disk,
+           scratch, memory);
 }
 
 /* One command gets all files of a name. */

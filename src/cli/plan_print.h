@@ -10,7 +10,6 @@ typedef struct {
     const bd_selected *selected;
     const bd_price *price; /* [n_stages] */
     const bd_inputs *missing;
-    const char *runs;
     double gflops; /* that the user gave; 0 = none */
     int threads;
 } bd_plan_view;
