@@ -17,13 +17,14 @@ static const double a_looked_at_pixel =
 static const double a_replicate =
     1.1e-3; /* of the bootstrap: three Frechet distances of 64 numbers */
 static const double an_fcd = 0.07,
-                    a_fid = 25; /* reading features; 2048 x 2048 eigenproblems, twice   */
+                    a_fid = 4; /* reading features; 2048 x 2048 eigenproblems, twice   */
 static const double a_weights_byte =
     1.2e-8; /* weights: read, check, convert, write                 */
 
 /* Files and folders of a stage, about. */
 enum { FILES = 7, FILES_MODEL = 13, BLOCK = 4096, TEXTS = 3000 };
 static const double a_log_row = 106, an_image_row = 56;
+static const double fid_matrices = 5.0 * 2048 * 2048 * 8;
 static const double program = 40e6; /* bytes in memory of program and libraries */
 
 static const bd_recipe *cell_of(const bd_dag *d, int stage) {
@@ -172,6 +173,7 @@ static void sampling_space(bd_price *p, const bd_stage *s, double samples) {
     double shown = s->recipe.sample_n < 64 ? 1 : 64 / (double)s->recipe.sample_n;
     p->disk += samples * shown;
     p->scratch = samples;
+    p->memory += samples;
 }
 
 void bd_price_space(bd_price *p, const bd_dag *d, int stage, const bd_cost *c) {
@@ -187,6 +189,7 @@ void bd_price_space(bd_price *p, const bd_dag *d, int stage, const bd_cost *c) {
     case BD_KIND_finetune: training_space(p, d, stage, c->disk); break;
     case BD_KIND_sample: sampling_space(p, s, c->disk); break;
     case BD_KIND_import: p->files = FILES_MODEL; break;
+    case BD_KIND_fid: p->memory += fid_matrices; break;
     case BD_KIND_data: p->disk += 64 * pixels_of(&s->recipe); break;
     case BD_KIND_target: p->disk += 5 * pixels_of(cell); break;
     case BD_KIND_score:
