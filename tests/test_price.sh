@@ -70,7 +70,7 @@ a_run_takes_what_was_planned() {
         ! within 1.3 "$(awk "BEGIN { print 3 * $took }")" "$before" "$after" || return 1
         return 0
     done
-    [ $void -lt 2 ] || { echo "skip: this machine's speed changes by half within seconds"; return 77; }
+    [ "$void" -lt 2 ] || { echo "# skip: this machine's speed changes by half within seconds"; return 77; }
     return 1
 }
 
@@ -141,7 +141,7 @@ the_paper_is_planned_without_its_inputs() {
     local code=0 name
     plan --profile paper --all --no-calibration --runs "$dir/none" || code=1
     unset BADDIFF_DATA
-    [ $code = 0 ] || return 1
+    [ "$code" = 0 ] || return 1
     awk 'length > 100 { print "# " $0; bad = 1 } END { exit bad }' "$dir/out" || return 1
     grep -q '^fig2 .* 270 cells done' "$dir/out" && grep -q '^about .* years with' "$dir/out" &&
         grep -q 'on a GPU: about .* which is assumed; --gflops' "$dir/out" || return 1
@@ -183,17 +183,17 @@ a_dry_run_prints_the_plan_and_stops() {
 }
 
 reproduce_starts_nothing_where_something_is_missing() {
-    [ ! -d data/cifar10 ] || { echo "skip: CIFAR-10 is here"; return 77; }
+    [ ! -d data/cifar10 ] || { echo "# skip: CIFAR-10 is here"; return 77; }
     tree
     local code=0
     (cd "$dir/tree" && PROFILE=paper BADDIFF_DATA=$dir/empty BUILD=$(dirname "$program") scripts/reproduce >"$dir/out" 2>"$dir/err") || code=$?
-    [ $code = 2 ] && grep -q 'cifar10' "$dir/err" && grep -q 'inception' "$dir/err" && grep -q 'nothing was started' "$dir/err" &&
+    [ "$code" = 2 ] && grep -q 'cifar10' "$dir/err" && grep -q 'inception' "$dir/err" && grep -q 'nothing was started' "$dir/err" &&
         ! ls -d "$dir"/tree/runs/*-* 2>/dev/null
 }
 
 # Small and read-only file systems, where this user may mount some.
 too_little_room_and_no_right_to_write() {
-    unshare -rm true 2>/dev/null || { echo "skip: no user namespaces here, so no small file system"; return 77; }
+    unshare -rm true 2>/dev/null || { echo "# skip: no user namespaces here, so no small file system"; return 77; }
     export program dir
     # shellcheck disable=SC2016
     unshare -rm bash -c '
@@ -211,8 +211,22 @@ too_little_room_and_no_right_to_write() {
         mount -o remount,rw,size=64m "$dir/disk" && "$program" run tests/small.ini --runs "$dir/disk/runs" -q 2>"$dir/err"'
 }
 
+# A damaged model keeps a plan from being priced: that is said once, beside all else.
+a_damaged_model_is_one_problem_of_two() {
+    local code=0
+    mkdir -p "$dir/model" "$dir/empty"
+    echo '{"sample_size": ' >"$dir/model/config.json"
+    echo weights >"$dir/model/diffusion_pytorch_model.bin"
+    BADDIFF_DATA=$dir/empty "$program" run tests/small.ini -s data.set=mnist -s model.folder="$dir/model" --runs "$dir/damaged" -q >"$dir/out" 2>"$dir/err" || code=$?
+    [ "$code" = 2 ] && [ ! -e "$dir/damaged" ] && [ "$(grep -c 'model/config.json' "$dir/err")" = 1 ] && grep -q 'make fetch DATA=mnist' "$dir/err" &&
+        grep -q '2 problems; nothing was started' "$dir/err" && return 0
+    sed "s/^/# exit $code: /" "$dir/err"
+    return 1
+}
+
 names=(a_run_takes_what_was_planned disk_is_what_was_planned finished_stages_are_a_measure nothing_is_written_but_the_calibration
     a_calibration_is_for_its_machine_and_threads the_paper_is_planned_without_its_inputs a_given_rate_is_taken every_stage_has_its_line
-    a_dry_run_prints_the_plan_and_stops reproduce_starts_nothing_where_something_is_missing too_little_room_and_no_right_to_write)
+    a_dry_run_prints_the_plan_and_stops reproduce_starts_nothing_where_something_is_missing a_damaged_model_is_one_problem_of_two
+    too_little_room_and_no_right_to_write)
 [ $# = 0 ] || names=("$@")
 tap "${names[@]}"

@@ -95,7 +95,7 @@ static bd_status measure(network *n, const bd_backend *b, bd_pool *pool) {
 /* The backend of a stage; without memory (NULL) where its device is not at hand, as on a cluster's login node. */
 static const bd_backend *backend_of(networks *all, const bd_stage *s) {
     const bd_backend *b;
-    if (!all->cpu && bd_device_is_cpu(s->device)) return NULL; /* memory is not asked for */
+    if (!all->cpu) return NULL; /* memory is not asked for */
     return bd_stage_backend(&b, &all->own, all->cpu, s) ? NULL : b;
 }
 

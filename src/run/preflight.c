@@ -26,8 +26,7 @@ void bd_problems_clear(bd_problems *p) {
     *p = (bd_problems){0};
 }
 
-static bd_status add(bd_problems *p, const char *fmt, ...) BD_PRINTF(2, 3);
-static bd_status add(bd_problems *p, const char *fmt, ...) {
+bd_status bd_problems_add(bd_problems *p, const char *fmt, ...) {
     char text[LINE];
     va_list args;
     va_start(args, fmt);
@@ -89,11 +88,12 @@ static bd_status check_writable(bool *ok, bd_problems *p, const char *folder) {
     bd_status st = bd_room_get(&room, folder);
     *ok = !st && room.writable;
     if (*ok) return BD_OK;
-    if (st) return add(p, "%s: cannot be looked at: %s", folder, bd_error());
-    return add(p, "%s: %s%s%s; give another folder, or the right to write there", folder,
-               strcmp(room.where, folder) != 0 ? room.where : "it",
-               bd_file_is_dir(room.where) ? " cannot be written to" : " is not a folder",
-               strcmp(room.where, folder) != 0 ? ", so it cannot be made" : "");
+    if (st) return bd_problems_add(p, "%s: cannot be looked at: %s", folder, bd_error());
+    return bd_problems_add(p, "%s: %s%s%s; give another folder, or the right to write there",
+                           folder, strcmp(room.where, folder) != 0 ? room.where : "it",
+                           bd_file_is_dir(room.where) ? " cannot be written to"
+                                                      : " is not a folder",
+                           strcmp(room.where, folder) != 0 ? ", so it cannot be made" : "");
 }
 
 static void amount(char out[24], double bytes) {
@@ -116,15 +116,16 @@ static bd_status check_room(bd_problems *p, const bd_preflight_spec *s) {
     amount(have, room.bytes);
     amount(need, bytes);
     if (room.bytes < bytes)
-        BD_TRY(add(p,
-                   "%s: %s free on its file system, and the stages to do need %s; make "
-                   "room, or give another folder",
-                   s->runs, have, need));
+        BD_TRY(bd_problems_add(p,
+                               "%s: %s free on its file system, and the stages to do need %s; make "
+                               "room, or give another folder",
+                               s->runs, have, need));
     if (room.inodes >= 0 && room.inodes < files)
-        return add(p,
-                   "%s: its file system has room for %.0f more files, and the stages to do make "
-                   "%.0f; make room, or give another folder",
-                   s->runs, room.inodes, files);
+        return bd_problems_add(
+            p,
+            "%s: its file system has room for %.0f more files, and the stages to do make "
+            "%.0f; make room, or give another folder",
+            s->runs, room.inodes, files);
     return BD_OK;
 }
 
@@ -136,10 +137,11 @@ static bd_status check_memory(bd_problems *p, const bd_preflight_spec *s) {
             (most < 0 || s->price[i].memory > s->price[most].memory))
             most = i;
     if (most < 0 || limit <= 0 || s->price[most].memory <= limit) return BD_OK;
-    return add(p,
-               "%s: needs %.1f GB of memory, and this process may have %.1f GB; fewer threads, a "
-               "smaller tile or data.limit need less",
-               s->dag->stage[most].name, s->price[most].memory / 1e9, limit / 1e9);
+    return bd_problems_add(
+        p,
+        "%s: needs %.1f GB of memory, and this process may have %.1f GB; fewer threads, a "
+        "smaller tile or data.limit need less",
+        s->dag->stage[most].name, s->price[most].memory / 1e9, limit / 1e9);
 }
 
 /* A stage before this one has the same device and precision, and was looked at. */
@@ -159,8 +161,8 @@ static bd_status check_devices(bd_problems *p, const bd_preflight_spec *s) {
         bd_backend b;
         if (!stage->device[0] || !to_do(s, i) || seen_before(s, i)) continue;
         if (bd_device_open(&b, stage->device, stage->precision))
-            BD_TRY(add(p, "run.device = %s, run.precision = %s: %s", stage->device,
-                       stage->precision, bd_error()));
+            BD_TRY(bd_problems_add(p, "run.device = %s, run.precision = %s: %s", stage->device,
+                                   stage->precision, bd_error()));
     }
     return BD_OK;
 }
@@ -168,7 +170,7 @@ static bd_status check_devices(bd_problems *p, const bd_preflight_spec *s) {
 static bd_status check_inputs(bd_problems *p, const bd_preflight_spec *s) {
     bd_inputs missing;
     bd_status st = bd_inputs_missing(&missing, s->dag, s->runs, s->needed);
-    for (int i = 0; i < missing.n && !st; i++) st = add(p, "%s", missing.at[i].reason);
+    for (int i = 0; i < missing.n && !st; i++) st = bd_problems_add(p, "%s", missing.at[i].reason);
     bd_inputs_clear(&missing);
     return st;
 }
@@ -183,8 +185,8 @@ bd_status bd_preflight(bd_problems *out, const bd_preflight_spec *spec) {
     bool ok;
     if (!anything_to_do(spec)) return BD_OK;
     if (!bd_clock_sane(spec->now ? spec->now : time(NULL)))
-        BD_TRY(
-            add(out, "the clock says a year before 2024: set it, records would state wrong times"));
+        BD_TRY(bd_problems_add(
+            out, "the clock says a year before 2024: set it, records would state wrong times"));
     BD_TRY(check_writable(&ok, out, spec->runs));
     if (ok && spec->price) BD_TRY(check_room(out, spec));
     if (spec->results) BD_TRY(check_writable(&ok, out, spec->results));

@@ -11,6 +11,9 @@ typedef struct {
     char **line;
     int n, room;
 } bd_problems;
+/* bd_problems_add -- one more line.
+ *   errors   BD_E_MEMORY */
+BD_MUST_CHECK bd_status bd_problems_add(bd_problems *p, const char *fmt, ...) BD_PRINTF(2, 3);
 void bd_problems_clear(bd_problems *p); /* an all-zero struct is fine */
 
 typedef struct {

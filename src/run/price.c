@@ -225,7 +225,7 @@ bd_status bd_dag_prices(bd_price *price, const bd_dag *d, const bd_price_spec *s
     if (!p.cost || !p.of) BD_FAIL_TO(done, st, BD_E_MEMORY, "out of memory for %zu prices", n);
     BD_TRY_TO(done, st, bd_dag_costs(p.cost, d, spec->runs, spec->backend, spec->threads));
     for (int i = 0; i < d->n_stages; i++) BD_TRY_TO(done, st, look_at(&p, &price[i], i));
-    if (spec->gflops <= 0) BD_TRY_TO(done, st, calibrate_all(&p));
+    if (spec->gflops <= 0 && spec->backend) BD_TRY_TO(done, st, calibrate_all(&p));
     for (int i = 0; i < d->n_stages; i++) set_price(&p, &price[i], i);
 done:
     bd_pace_table_destroy(p.table);

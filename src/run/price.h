@@ -29,7 +29,8 @@ typedef struct {
 
 typedef struct {
     const char *runs;
-    const bd_backend *backend; /* of the CPU */
+    const bd_backend
+        *backend; /* of the CPU; NULL: compile nothing, memory and rates are not asked for */
     int threads;
     double
         gflops; /* > 0: price every unfinished network at this rate, as if on such a device         */

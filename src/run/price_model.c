@@ -6,20 +6,16 @@
 #include "run/price_parts.h"
 #include "run/settings.h"
 
-/* Seconds on one core of an AMD EPYC with AVX2 (3 GHz): the larger ones of some twenty runs. */
-static const double a_stage = 0.006;      /* folder, manifest, result, DONE: five fsync           */
-static const double a_raw_image = 3.6e-6; /* IDX and CIFAR: unpack, fit, sum; of 32 x 32 pixels   */
-static const double a_picture = 8e-4;     /* PNG and JPEG files: decode and fit                   */
-static const double a_compared_pixel =
-    5.5e-8; /* MSE and SSIM                                         */
-static const double a_looked_at_pixel =
-    1.6e-8; /* MSE and SSIM of the data set on a target, its mean   */
-static const double a_replicate =
-    1.1e-3; /* of the bootstrap: three Frechet distances of 64 numbers */
-static const double an_fcd = 0.07,
-                    a_fid = 4; /* reading features; 2048 x 2048 eigenproblems, twice   */
-static const double a_weights_byte =
-    1.2e-8; /* weights: read, check, convert, write                 */
+/* Seconds on one core of an AMD EPYC with AVX2 (3 GHz), as runs of smoke and mini and single timings showed them. */
+static const double a_stage = 0.006;            /* folder, manifest, result, DONE: fsync     */
+static const double a_raw_image = 3.6e-6;       /* IDX, CIFAR: unpack, fit, sum; of 32 x 32  */
+static const double a_picture = 8e-4;           /* PNG, JPEG: decode, fit (docs/data.md)     */
+static const double a_compared_pixel = 5.5e-8;  /* MSE and SSIM of a sample                  */
+static const double a_looked_at_pixel = 1.6e-8; /* the data set on a target, its mean        */
+static const double a_replicate = 1.1e-3;       /* three Frechet distances of 64 features    */
+static const double an_fcd = 0.07;              /* reading features, two such distances      */
+static const double a_fid = 4;                  /* one of 2048 features                      */
+static const double a_weights_byte = 4.5e-9;    /* read, check, write                        */
 
 /* Files and folders of a stage, about. */
 enum { FILES = 7, FILES_MODEL = 13, BLOCK = 4096, TEXTS = 3000 };
