@@ -12,7 +12,7 @@ comma   := ,
 CONFIG  := $(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)$(if $(findstring clang,$(CC)),-clang)
 BUILD   ?= build/$(CONFIG)
 Q       := $(if $(filter 1,$(V)),,@)
-export CC PROFILE THREADS LAUNCH ALL FULL BUILD NO_INSTALL
+export CC PROFILE THREADS LAUNCH ALL FULL BUILD NO_INSTALL DRY CHECK
 
 # What this compiler knows of the OpenSSF hardening guide is asked once and kept.
 HARDEN_WISH := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -mbranch-protection=standard \
@@ -107,6 +107,7 @@ help: ## this list
 	    '  PROFILE=mini|smoke  what to reproduce        THREADS=N    worker threads (default: all cores)' \
 	    '  ALL=1               every recipe, not only   LAUNCH=CMD   prefix of each stage, with -jN on a cluster:' \
 	    "                      the profile's own                     LAUNCH='srun -c 8' -j64" \
+	    '  DRY=1               only print the plan      CHECK=0      start although something is missing' \
 	    '  NO_INSTALL=1        no package manager       CC=clang     another compiler, own build folder' \
 	    '  SAN=address,undefined  sanitizer build       WERROR=1     warnings are errors   V=1  show commands'
 

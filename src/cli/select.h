@@ -2,6 +2,8 @@
 #ifndef BD_CLI_SELECT_H
 #define BD_CLI_SELECT_H
 
+#include <stdbool.h>
+
 #include "cli/cli.h"
 #include "run/plan.h"
 
@@ -50,10 +52,16 @@ BD_MUST_CHECK bd_status bd_selected_load(bd_selected *out, const bd_selection *s
                                          int n);
 void bd_selected_clear(bd_selected *s);
 
-/* bd_selected_run -- run one stage of the plan and what it needs (only < 0: every stage), on the CPU, until done or
- * bd_cli_stop. threads: as for bd_cli_threads. */
+/* bd_selected_check -- can the stages to do start? (only: as for bd_selected_run). Says every problem on a line of its own,
+ * the last one in the error text. results: NULL = nothing is written there.
+ *   errors   BD_E_MISSING: there are problems; those of bd_dag_prices and bd_preflight */
+BD_MUST_CHECK bd_status bd_selected_check(const bd_selected *s, const char *runs,
+                                          const char *results, int threads, int only);
+
+/* bd_selected_run -- check, then run one stage of the plan and what it needs (only < 0: every stage), on the CPU, until
+ * done or bd_cli_stop. threads: as for bd_cli_threads. check = false: start what can be started. */
 BD_MUST_CHECK bd_status bd_selected_run(const bd_selected *s, const char *runs, int threads,
-                                        int only);
+                                        int only, bool check);
 
 /* bd_cli_selected -- the end of a verb: load what is selected, act on it, clean up; the verb's exit code. */
 int bd_cli_selected(const bd_selection *s, char **recipes, int n,

@@ -165,6 +165,16 @@ bd_status bd_dataset_count(int64_t *out, const bd_dataset_spec *spec) {
     return BD_OK;
 }
 
+bd_status bd_dataset_find(const bd_dataset_spec *spec) {
+    bd_dataset_wanted w;
+    char dir[BD_DATASET_PATH], path[BD_DATASET_PATH];
+    BD_TRY(wanted_init(&w, spec));
+    BD_TRY(dir_take(dir, spec, w.kind));
+    BD_REQUIRE(w.kind->format->present(path, dir, w.kind), BD_E_MISSING,
+               "data set %s: %s is not there: %s", w.kind->name, path, w.kind->get);
+    return BD_OK;
+}
+
 bd_status bd_dataset_reserve(bd_dataset *d, const bd_dataset_wanted *w, int total) {
     BD_REQUIRE(w->limit <= total, BD_E_ARG,
                "data set %s, %s: limit %d, but there are only %d images", d->name, d->split,

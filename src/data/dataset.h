@@ -53,6 +53,10 @@ void bd_dataset_clear(bd_dataset *d); /* an all-zero struct is fine */
  *   errors   as bd_dataset_load, of the folder */
 BD_MUST_CHECK bd_status bd_dataset_count(int64_t *out, const bd_dataset_spec *spec);
 
+/* bd_dataset_find -- is it there? Looks for the first of its files only.
+ *   errors   as bd_dataset_load, but what is in the files */
+BD_MUST_CHECK bd_status bd_dataset_find(const bd_dataset_spec *spec);
+
 /* bd_dataset_class_name -- "ankle boot" ...; NULL when the class has no name but its number. */
 const char *bd_dataset_class_name(const bd_dataset *d, int label);
 

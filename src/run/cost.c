@@ -95,7 +95,7 @@ static bd_status measure(network *n, const bd_backend *b, bd_pool *pool) {
 /* The backend of a stage; without memory (NULL) where its device is not at hand, as on a cluster's login node. */
 static const bd_backend *backend_of(networks *all, const bd_stage *s) {
     const bd_backend *b;
-    if (!all->cpu && bd_device_is_cpu(s->device)) return NULL; /* memory is not asked for */
+    if (!all->cpu) return NULL; /* memory is not asked for */
     return bd_stage_backend(&b, &all->own, all->cpu, s) ? NULL : b;
 }
 
@@ -363,8 +363,7 @@ static void measured_rates(double rate[BD_KIND_COUNT], const char *runs) {
         if (seconds[k] > 0 && tflop[k] > 0) rate[k] = tflop[k] / seconds[k];
 }
 
-/* TFLOP a second before anything was measured on this machine. */
-static double assumed_rate(const bd_stage *s, int threads) {
+double bd_assumed_rate(const bd_stage *s, int threads) {
     bool cpu = bd_device_is_cpu(s->device);
     return (cpu ? assumed_gflops_a_thread * threads : assumed_gflops_cuda) / 1e3;
 }
@@ -384,7 +383,7 @@ bd_status bd_dag_costs(bd_cost *cost, const bd_dag *d, const char *runs, const b
         st = stage_cost(c, d, i, all);
         double r = rate[d->stage[i].kind];
         c->measured = r > 0;
-        c->seconds = c->tflop / (r > 0 ? r : assumed_rate(&d->stage[i], threads));
+        c->seconds = c->tflop / (r > 0 ? r : bd_assumed_rate(&d->stage[i], threads));
     }
     bd_pool_destroy(all->pool);
     free(all);

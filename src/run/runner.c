@@ -178,11 +178,16 @@ static bd_status run_stage(bd_runner *r, int stage) {
 
 /* --- all of them --- */
 
-static void mark_needed(bool *needed, const bd_runner *r, int stage) {
-    const bd_stage *s = &r->dag->stage[stage];
+static void mark_needed(bool *needed, const bd_dag *d, const char *runs, int stage) {
+    const bd_stage *s = &d->stage[stage];
     needed[stage] = true;
-    if (bd_stage_done(r->runs, s)) return;
-    for (int i = 0; i < s->n_in; i++) mark_needed(needed, r, s->in[i].stage);
+    if (bd_stage_done(runs, s)) return;
+    for (int i = 0; i < s->n_in; i++) mark_needed(needed, d, runs, s->in[i].stage);
+}
+
+void bd_dag_needed(bool *needed, const bd_dag *d, const char *runs, int only) {
+    for (int i = 0; i < d->n_stages; i++) needed[i] = only < 0;
+    if (only >= 0) mark_needed(needed, d, runs, only);
 }
 
 static bool inputs_fine(const bool *failed, const bd_stage *s) {
@@ -234,8 +239,7 @@ bd_status bd_runner_run(bd_runner *r, int only) {
     size_t n = (size_t)r->dag->n_stages;
     bool *flags = calloc(2 * n + 1, sizeof *flags);
     BD_REQUIRE(flags, BD_E_MEMORY, "out of memory for %zu stages", n);
-    for (int i = 0; i < r->dag->n_stages; i++) flags[i] = only < 0;
-    if (only >= 0) mark_needed(flags, r, only);
+    bd_dag_needed(flags, r->dag, r->runs, only);
     bd_status st = check_weights(r, flags);
     if (!st) st = run_needed(r, flags, flags + n);
     free(flags);
