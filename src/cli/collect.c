@@ -8,10 +8,12 @@
 #include "run/collect.h"
 #include "run/device.h"
 #include "run/folder.h"
+#include "run/stage_list.h"
 
 typedef struct {
     bd_selection select;
     const char *runs, *out;
+    int whole; /* no recipe is named: all that is asked of the profile */
 } collect_options;
 
 static bd_status collect(const void *options, const bd_selected *s) {
@@ -31,7 +33,7 @@ static bd_status collect(const void *options, const bd_selected *s) {
             bd_log(BD_LOG_WARN, "%s: none of its %d cells is finished; nothing written",
                    s->file[i].name, c.cells);
     }
-    return BD_OK;
+    return o->whole ? bd_stage_list_save(&s->dag, o->runs, dir) : BD_OK;
 }
 
 int bd_cli_collect(int argc, char **argv) {
@@ -42,8 +44,9 @@ int bd_cli_collect(int argc, char **argv) {
                             "where the result files go; without it results/PROFILE"}};
     const bd_cmd cmd = {
         "collect [RECIPE ...] [options]",
-        "Writes the result file and the picture of each recipe from the stages that are finished.\n"
-        "docs/results.md says what is in them.",
+        "Writes the result file and the picture of each recipe from the stages that are finished;\n"
+        "with no RECIPE also stages.csv, the list of all stages. docs/results.md says what is in "
+        "them.",
         opts,
         sizeof opts / sizeof opts[0],
         0,
@@ -51,5 +54,6 @@ int bd_cli_collect(int argc, char **argv) {
     char **args;
     int n_args, code = bd_cli_parse(&args, &n_args, &cmd, argc, argv);
     if (code != BD_CLI_GO_ON) return code;
+    o.whole = n_args == 0;
     return bd_cli_selected(&o.select, args, n_args, collect, &o);
 }

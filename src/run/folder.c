@@ -50,7 +50,10 @@ static bd_status on_done_key(void *ctx, const char *path, int line, const char *
     char *end = NULL;
     if (strcmp(section, "done") != 0)
         return bd_fail(BD_E_ARG, "%s:%d: no section [%s] in DONE", path, line, section);
-    if (!strcmp(key, "finished")) return BD_OK;
+    if (!strcmp(key, "finished")) {
+        snprintf(d->finished, sizeof d->finished, "%s", value);
+        return BD_OK;
+    }
     errno = 0;
     double v = strtod(value, &end);
     BD_REQUIRE(end != value && !*end && !errno, BD_E_ARG, "%s:%d: %s is not a number", path, line,

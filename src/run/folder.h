@@ -23,6 +23,7 @@ typedef struct {
     double seconds; /* of all sittings */
     double tflop;
     int threads;
+    char finished[32]; /* UTC; written by bd_done_write itself */
 } bd_done;
 
 BD_MUST_CHECK bd_status bd_done_write(const char *dir, const bd_done *d);
