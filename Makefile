@@ -74,7 +74,7 @@ figures: ## draw results/PROFILE/figures from the CSVs that are there
 regress: $(BUILD)/baddiff ## compare results/PROFILE with experiments/expected; fails outside a band
 	@$(BUILD)/baddiff regress --profile $(PROFILE)
 
-report: $(BUILD)/baddiff ## write results/PROFILE/report.html
+report: ## write results/PROFILE/index.html, one page with all of it
 	@scripts/report $(PROFILE)
 
 bench-peer: $(BUILD)/baddiff ## development: time the UNets here and in PyTorch + diffusers, turn by turn (PEER_PYTHON=python3)

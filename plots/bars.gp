@@ -15,7 +15,7 @@ numbers = n_groups * n_members <= 8 # more have no room to be written
 text_of(y) = numbers && valid(1) ? sprintf("%.2g", y) : ""
 
 set multiplot
-set xrange [0.4:n_groups + 0.5 + 0.28 * n_groups] # the right end is for the words on the dashed lines
+set xrange [0.4:n_groups + 0.5 + 0.34 * n_groups] # the right end is for the words on the dashed lines
 set boxwidth width_of * 0.9
 set xtics nomirror out scale 0 ("" 1)
 set for [i = 1:n_groups] xtics add ("" i)
@@ -23,7 +23,7 @@ x_title = group_title
 
 k = 1; load "plots/panel.gp"
 set yrange [0:1.2]
-if (n_members > 1 || paper ne "") { set key at screen 0.965, key_height right center horizontal samplen 1 width -3 textcolor rgb ink }
+if (n_members > 1 || paper ne "") { set key at screen 0.965, key_height right center horizontal samplen 1 width -1 textcolor rgb ink }
 plot for [j = 1:n_members] for [i = 1:n_groups] data using (x_of(i, j)):(of(i, j, column("hit"))) with boxes lc rgb colour[j], \
      for [j = 1:n_members] for [i = 1:n_groups] data \
          using (x_of(i, j)):(of(i, j, column("hit_lo"))):(0):(column("hit_hi") - column("hit_lo")) \

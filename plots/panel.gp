@@ -19,7 +19,7 @@ if (k == 2) {
     set yrange [0:mse_top]
     set ytics auto
 }
-if (k == 2 && one_target) {
+if (k == 2 && one_target && exists("FLAT_max")) {
     set arrow 1 from graph 0, first BLACK_max to graph 1, first BLACK_max nohead dt 1 lw 0.8 lc rgb soft
     set arrow 2 from graph 0, first FLAT_max to graph 1, first FLAT_max nohead dt 2 lw 0.8 lc rgb soft
     set label 3 "all black" at graph 1, first BLACK_max right offset 0, 0.45 font ",8.5" front textcolor rgb soft
