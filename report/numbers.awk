@@ -11,6 +11,7 @@ function kind_of(column) { return (base(column) in shows) ? shows[base(column)] 
 function label_of(column, v) { sub(/^.*\./, "", column); return (column, v) in label ? rich(label[column, v]) : html(short(v)) }
 function differs(i,   r) { for (r = 2; r <= rows; r++) if (value[r, i] != value[1, i]) return 1; return 0 }
 function empty(i,   r) { for (r = 1; r <= rows; r++) if (value[r, i] != "") return 0; return 1 }
+function some(i,   r) { for (r = 1; r < rows && value[r, i] == ""; r++) { } return value[r, i] }
 # "hit_lo" belongs to "hit-128-quarter_var", "fcd_ratio_lo" to "fcd_ratio"
 function is_end(i,   b) { b = name[i]; if (!sub(/_(lo|hi)$/, "", b)) return 0; return b in first }
 function wanted(i) {
@@ -52,7 +53,7 @@ END {
     for (class = 1; class <= 3; class++)
         for (i = 1; i <= columns; i++) {
             if (!wanted(i) || class_of(i) != class) continue
-            show[++cols] = i; number_cell[cols] = is_number(value[1, i]); title[cols] = html(called(name[i]))
+            show[++cols] = i; number_cell[cols] = is_number(some(i)); title[cols] = html(called(name[i]))
         }
     table_open(meta["title"]); print "<thead>"; cells("th", title, cols); print "</thead><tbody>"
     for (r = 1; r <= rows; r++) {

@@ -20,7 +20,7 @@ function read_stages(   line, n, kind) {
         if (!columns) { columns = n; for (i = 1; i <= n; i++) at[field[i]] = i; continue }
         kind = field[at["stage"]]; sub(/-.*/, "", kind)
         once("kind", kind); planned[kind]++
-        if (field[at["input_sha256"]] != "") once("input", kind " (" field[at["what"]] "): " field[at["input_sha256"]])
+        if (field[at["input_sha256"]] != "") once("input", (kind == "data" ? field[at["what"]] ", pixels" : "weights that stages of kind " kind " read") ": " field[at["input_sha256"]])
         if (field[at["done"]] != "yes") continue
         finished[kind]++; seconds[kind] += field[at["seconds"]]; tflop[kind] += field[at["tflop"]]
         once("stage version", field[at["version"]]); once("stage machine", field[at["machine"]]); once("threads", field[at["threads"]])

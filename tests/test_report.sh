@@ -132,7 +132,7 @@ stages_are_listed_with_what_went_in() {
     local sum
     sum=$(sed -n 's/^sha256,\([0-9a-f]*\),.*/\1/p' "$dir"/runs/data-*/result.csv)
     grep -q "^data-.*,0,yes,[0-9.e-]*,[0-9]*,20[0-9TZ:-]*,[^,]*,\"cpu .*\",$sum\$" "$dir/all/stages.csv" && grep -q '^pretrain-[0-9a-f]*,fig2,.*,no,,,,,,$' "$dir/all/stages.csv" || return 1
-    scripts/report smoke "$dir/all" >/dev/null && grep -q "data (fashion-mnist train, first 512): $sum" "$dir/all/index.html" && grep -q '3 of [0-9]* stages are done' "$dir/all/index.html"
+    scripts/report smoke "$dir/all" >/dev/null && grep -q "fashion-mnist train, first 512, pixels: $sum" "$dir/all/index.html" && grep -q '3 of [0-9]* stages are done' "$dir/all/index.html"
 }
 
 # --- a browser ---
