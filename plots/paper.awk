@@ -1,5 +1,6 @@
 # Numbers of the paper in the columns of a figure's data file, "?" where the paper has none.
-#   awk -v recipe=NAME -v columns=HEADER -f plots/csv.awk -f plots/paper.awk experiments/expected/paper.csv
+#   awk -v recipe=NAME -v profile=NAME -v columns=HEADER -f plots/csv.awk -f plots/paper.awk experiments/expected/paper.csv
+# profile: of the results; a number is for the profiles that its line names, otherwise for "paper" alone.
 # columns: names, tabs between them. A number is placed where each of its conditions (docs/results.md) names one value of
 # one of these columns; others have no place in the figure.
 function short(name) { sub(/^.*\./, "", name); return name }
@@ -12,6 +13,8 @@ BEGIN { n = split(columns, want, "\t"); for (i = 1; i <= n; i++) at[want[i]] = i
     split_csv($0, field)
     metric = field[col["metric"]]; sub(/-.*/, "", metric)
     value = field[col["value"]]
+    profiles = ("profile" in col) ? field[col["profile"]] : "paper"
+    if (index(" " profiles " ", " " profile " ") == 0) next
     if (field[col["recipe"]] != recipe || value !~ /^-?[0-9.]+(e-?[0-9]+)?$/ || !(metric in at)) next
     m = split(field[col["rows"]], rule, " ")
     for (i = 1; i <= m; i++) {

@@ -8,7 +8,7 @@ function add(heading, text, numeric) {
     phone_label[cols] = cols < 3 || text == "" ? "" : heading
 }
 function claim(text, note) {
-    text = rich(get("claim"))
+    text = rich(get("claim")); gsub(/-&gt;/, "→", text)
     note = get("note")
     if (note != "") text = text "<br><small>" html(note) "</small>"
     if (get("source") != "") text = text "<br><small>" html(get("place") == "" ? get("source") : get("place") ": " get("source")) "</small>"
@@ -26,6 +26,7 @@ function band(v) {
     if (v ~ /^\.\./) return "at most " substr(v, 4)
     if (v ~ /\.\.$/) return "at least " substr(v, 1, length(v) - 3)
     sub(/ \.\. /, " to ", v)
+    sub(/^\+- /, "± ", v)
     return v
 }
 function counts(v) { return v == "gate" ? "yes" : v == "" ? "" : "no" }
@@ -55,7 +56,7 @@ BEGIN {
     split("id claim recipe kind rows value lo hi n band run verdict part paper seeds p hash note place source", k, " ")
     for (i in k) known[k[i]] = 1
     title["band"] = "Bounds fixed before the run"; title["number"] = "Numbers of the paper"; title["claim"] = "Claims of the paper"
-    split("band number claim", order, " ")
+    split("band claim number", order, " ")
 }
 { sub(/\r$/, "") }
 /^#/ || /^$/ { next }
@@ -70,6 +71,7 @@ BEGIN {
     number_of[p, v]++
     gate = get("kind") == "gate" || get("kind") == ""
     if (gate && verdict_class(v) == "bad" || gate && p == "band" && v == "MISSING") broken = broken (broken == "" ? "" : "; ") get("claim")
+    if (!gate && verdict_class(v) == "bad") other = other (other == "" ? "" : "; ") get("claim")
     if (v == "UNDERPOWERED") { weak = weak (weak == "" ? "" : "; ") get("claim") }
 }
 function length_of_order(   n) { n = 1; while (n in order) n++; return n }
@@ -77,6 +79,7 @@ function print_summary(   i, text) {
     text = "<p class=\"lead\">" (broken == "" ? "Nothing that counts is outside its bound or missing" : "Outside its bound, or missing: <strong>" html(broken) "</strong>") "."
     for (i = 1; i in order; i++)
         if (total[order[i]]) text = text " " title[order[i]] ": " count_words(order[i]) "."
+    if (other != "") text = text " Does not hold or deviates, which does not count here: " html(other) "."
     if (weak != "") text = text " UNDERPOWERED means neither shown nor refuted at this n: " html(weak) "."
     print text "</p>"
 }
