@@ -12,7 +12,7 @@ comma   := ,
 CONFIG  := $(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)$(if $(findstring clang,$(CC)),-clang)
 BUILD   ?= build/$(CONFIG)
 Q       := $(if $(filter 1,$(V)),,@)
-export CC PROFILE THREADS LAUNCH ALL BUILD NO_INSTALL
+export CC PROFILE THREADS LAUNCH ALL FULL BUILD NO_INSTALL
 
 # What this compiler knows of the OpenSSF hardening guide is asked once and kept.
 HARDEN_WISH := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -mbranch-protection=standard \
@@ -56,7 +56,7 @@ PROGRAM   := $(if $(wildcard src/cli/main.c),$(BUILD)/baddiff)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all tests test reproduce figures regress report bench bench-peer growth lint fetch deps deps-first clean help FORCE
+.PHONY: all tests test reproduce figures regress report verify bench bench-peer growth lint fetch deps deps-first clean help FORCE
 
 all: $(PROGRAM) $(BUILD)/libbaddiff.a ## build the program (build/release/baddiff)
 
@@ -76,6 +76,9 @@ regress: $(BUILD)/baddiff ## compare results/PROFILE with experiments/expected; 
 
 report: ## write results/PROFILE/index.html, one page with all of it
 	@scripts/report $(PROFILE)
+
+verify: $(BUILD)/baddiff ## is results/PROFILE, with all that stands behind it, still what was made? names each file that changed
+	@$(BUILD)/baddiff verify results/$(PROFILE)
 
 bench-peer: $(BUILD)/baddiff ## development: time the UNets here and in PyTorch + diffusers, turn by turn (PEER_PYTHON=python3)
 	@$(or $(PEER_PYTHON),python3) tests/peer/bench.py --baddiff $(BUILD)/baddiff --threads $(or $(THREADS),2) $(PEER_ARGS)
@@ -99,7 +102,7 @@ clean: ## remove this configuration's build folder; runs and results stay
 	rm -rf $(BUILD)
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' Makefile tests/fuzz/fuzz.mk tests/gpu/gpu.mk | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' Makefile tests/fuzz/fuzz.mk tests/faults/faults.mk tests/gpu/gpu.mk | sed -E 's/:.*## /\t/' | expand -t 12
 	@printf '%s\n' '' 'settings (VAR=value):' \
 	    '  PROFILE=mini|smoke  what to reproduce        THREADS=N    worker threads (default: all cores)' \
 	    '  ALL=1               every recipe, not only   LAUNCH=CMD   prefix of each stage, with -jN on a cluster:' \
@@ -162,6 +165,7 @@ $(TEST_PROG): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELP_OBJ) $(BUILD)/libbaddi
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter-out %.a,$^) $(filter %.a,$^) -lcmocka $(ALL_LDLIBS)
 
 include tests/fuzz/fuzz.mk
+include tests/faults/faults.mk
 include tests/gpu/gpu.mk
 
 -include $(ALL_OBJ:.o=.d)

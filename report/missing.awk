@@ -37,6 +37,6 @@ END {
     if (stages == "") item("Times by stage and the hashes of what went in: stages.csv is not here; finished stages are not made again by", make("reproduce"))
     n = list_of(all)
     for (i = 1; i <= n; i++) if (!(listed[i] in here) && !(listed[i] in asked)) rest = rest (rest == "" ? "" : ", ") listed[i]
-    if (rest != "") item("This profile leaves out the recipes " html(rest) ", and parts of the grids of others. What they would cost, then all of it:", "build/release/baddiff plan --profile " profile " --all; " make("reproduce") " ALL=1")
+    if (rest != "") item("This profile leaves out the recipes " html(rest) " and, where it cuts grids, parts of others. What all of it would cost, then all of it:", "build/release/baddiff plan --profile " profile " --all --full; " make("reproduce") " ALL=1 FULL=1")
     if (!items) item("Nothing.")
 }

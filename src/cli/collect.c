@@ -16,24 +16,32 @@ typedef struct {
     int whole; /* no recipe is named: all that is asked of the profile */
 } collect_options;
 
+static bd_status collect_one(const bd_selected *s, int i, const char *runs, const char *dir) {
+    bd_collected c;
+    bd_backend b;
+    BD_TRY(bd_dag_backend(&b, &s->dag, i));
+    BD_TRY(bd_collect(&c, &s->dag, i, runs, dir, &b));
+    if (c.rows)
+        printf("%s/%s.csv: %d of %d cells\n", dir, s->file[i].name, c.rows, c.cells);
+    else
+        bd_log(BD_LOG_WARN, "%s: none of its %d cells is finished; nothing written",
+               s->file[i].name, c.cells);
+    return BD_OK;
+}
+
 static bd_status collect(const void *options, const bd_selected *s) {
     const collect_options *o = options;
     char dir[1024];
     const char *profile = o->select.profile ? o->select.profile : "none";
     int n = snprintf(dir, sizeof dir, o->out ? "%s" : "results/%s", o->out ? o->out : profile);
     BD_REQUIRE(n > 0 && (size_t)n < sizeof dir, BD_E_ARG, "--out: the path is too long");
-    for (int i = 0; i < s->n_files; i++) {
-        bd_collected c;
-        bd_backend b;
-        BD_TRY(bd_dag_backend(&b, &s->dag, i));
-        BD_TRY(bd_collect(&c, &s->dag, i, o->runs, dir, &b));
-        if (c.rows)
-            printf("%s/%s.csv: %d of %d cells\n", dir, s->file[i].name, c.rows, c.cells);
-        else
-            bd_log(BD_LOG_WARN, "%s: none of its %d cells is finished; nothing written",
-                   s->file[i].name, c.cells);
-    }
-    return o->whole ? bd_stage_list_save(&s->dag, o->runs, dir) : BD_OK;
+    bd_lock *lock;
+    BD_TRY(bd_results_lock(&lock, dir));
+    bd_status st = BD_OK;
+    for (int i = 0; i < s->n_files && !st; i++) st = collect_one(s, i, o->runs, dir);
+    if (!st && o->whole) st = bd_stage_list_save(&s->dag, o->runs, dir);
+    bd_lock_release(lock);
+    return st;
 }
 
 int bd_cli_collect(int argc, char **argv) {

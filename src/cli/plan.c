@@ -113,6 +113,7 @@ static void print_rule(const bd_selected *s, const plan_options *o, int i) {
     print_quoted(s->file[d->cell[stage->cell].file].path);
     if (o->select.profile) printf(" --profile %s", o->select.profile);
     if (o->select.all) printf(" --all");
+    if (o->select.full) printf(" --full");
     for (int k = 0; k < o->select.settings.n; k++) {
         printf(" --set ");
         print_quoted(o->select.settings.text[k]);

@@ -14,7 +14,7 @@ static bd_status load_one(bd_selected *out, const bd_selection *s, const char *n
         strchr(name, '/') || (strlen(name) > 4 && !strcmp(name + strlen(name) - 4, ".ini"));
     int n = snprintf(path, sizeof path, is_path ? "%s" : BD_EXPERIMENTS_DIR "/%s.ini", name);
     BD_REQUIRE(n > 0 && (size_t)n < sizeof path, BD_E_ARG, "%s: the path is too long", name);
-    BD_TRY(bd_recipe_load(&out->file[out->n_files], path, profile, s->all > 0, s->settings.text,
+    BD_TRY(bd_recipe_load(&out->file[out->n_files], path, profile, s->full > 0, s->settings.text,
                           s->settings.n));
     out->n_files++;
     return bd_dag_add(&out->dag, &out->file[out->n_files - 1]);
@@ -36,7 +36,7 @@ static bd_status load_all(bd_selected *out, const bd_selection *s, const char *p
     for (size_t i = 0; i < n && !st; i++) {
         bd_recipe_file f;
         snprintf(path, sizeof path, BD_EXPERIMENTS_DIR "/%s", names[i]);
-        st = bd_recipe_load(&f, path, profile, s->all > 0, s->settings.text, s->settings.n);
+        st = bd_recipe_load(&f, path, profile, s->full > 0, s->settings.text, s->settings.n);
         if (st) break;
         bool classifier = !strcmp(f.base.recipe_makes, "classifier");
         bd_recipe_file_clear(&f);
@@ -54,13 +54,16 @@ bd_status bd_selected_load(bd_selected *out, const bd_selection *s, char **recip
         BD_TRY(bd_profile_load(&profile, BD_PROFILES_DIR, s->profile));
         path = profile.path;
     }
-    if (n == 0 && s->all) return load_all(out, s, path);
-    BD_REQUIRE(n > 0 || (path && profile.n > 0), BD_E_ARG,
+    if (n == 0 && s->all && !path) return load_all(out, s, path);
+    int listed = n == 0 && path ? profile.recipes.n : 0;
+    int more = listed && s->all ? profile.more.n : 0;
+    BD_REQUIRE(n + listed > 0, BD_E_ARG,
                "name a recipe (a file, or one of " BD_EXPERIMENTS_DIR
                "), or a profile that lists some");
-    BD_TRY(make_room(out, n > 0 ? (size_t)n : (size_t)profile.n));
+    BD_TRY(make_room(out, (size_t)(n + listed + more)));
     for (int i = 0; i < n; i++) BD_TRY(load_one(out, s, recipes[i], path));
-    for (int i = 0; n == 0 && i < profile.n; i++) BD_TRY(load_one(out, s, profile.recipe[i], path));
+    for (int i = 0; i < listed; i++) BD_TRY(load_one(out, s, profile.recipes.name[i], path));
+    for (int i = 0; i < more; i++) BD_TRY(load_one(out, s, profile.more.name[i], path));
     return BD_OK;
 }
 

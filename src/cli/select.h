@@ -10,25 +10,30 @@
 
 typedef struct {
     const char *profile; /* name, NULL = none                           */
-    int all;             /* every recipe of experiments/                */
+    int all; /* with no recipe named: every one of the profile; without a profile, of experiments/ */
+    int full; /* grids as the recipes have them, not as the profile cuts them */
     bd_opt_list settings;
 } bd_selection;
 
 /* The options that fill it, for the tables of the verbs. */
-#define BD_SELECTION_OPTS(s)                                                                       \
-    {'p',                                                                                          \
-     "profile",                                                                                    \
-     BD_OPT_TEXT,                                                                                  \
-     "NAME",                                                                                       \
-     &(s).profile,                                                                                 \
-     0,                                                                                            \
-     0,                                                                                            \
-     "settings of experiments/profiles/NAME.ini on top: smoke, mini, paper"},                      \
-        {0,        "all", BD_OPT_FLAG, NULL,                                                       \
-         &(s).all, 0,     0,           "full grids; with no RECIPE every recipe of experiments/"}, \
-    {                                                                                              \
-        's', "set", BD_OPT_LIST, "SECTION.KEY=VALUE", &(s).settings, 0, 0,                         \
-            "a setting on top of everything; sweep.SECTION.KEY=A,B sweeps"                         \
+#define BD_SELECTION_OPTS(s)                                                               \
+    {'p',                                                                                  \
+     "profile",                                                                            \
+     BD_OPT_TEXT,                                                                          \
+     "NAME",                                                                               \
+     &(s).profile,                                                                         \
+     0,                                                                                    \
+     0,                                                                                    \
+     "settings of experiments/profiles/NAME.ini on top: smoke, mini, paper"},              \
+        {0,           "all",                                                               \
+         BD_OPT_FLAG, NULL,                                                                \
+         &(s).all,    0,                                                                   \
+         0,           "with no RECIPE: every recipe that the profile has settings for"},   \
+        {0,         "full", BD_OPT_FLAG, NULL,                                             \
+         &(s).full, 0,      0,           "whole grids, where the profile cuts them down"}, \
+    {                                                                                      \
+        's', "set", BD_OPT_LIST, "SECTION.KEY=VALUE", &(s).settings, 0, 0,                 \
+            "a setting on top of everything; sweep.SECTION.KEY=A,B sweeps"                 \
     }
 
 typedef struct {
@@ -37,7 +42,7 @@ typedef struct {
     bd_dag dag;
 } bd_selected;
 
-/* bd_selected_load -- the recipes named, or with none those of the profile (all: of experiments/), and
+/* bd_selected_load -- the recipes named, or with none those of the profile (all: and its more), and
  * the plan of all of them. A name without slash and .ini stands for experiments/NAME.ini. Recipes of a
  * profile that make the classifier are left out unless they are named.
  *   memory   caller frees with bd_selected_clear, also after a failure */

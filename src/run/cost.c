@@ -194,11 +194,17 @@ static bd_status training_cost(bd_cost *c, const bd_dag *d, int stage, networks 
     o.tile = bd_stage_tile(s, o.tile, micro);
     BD_TRY(bd_loop_shape_init(&shape, &o, images));
     BD_TRY(find_network(&n, all, s, &unet, o.tile, 0, true));
-    int64_t micros = bd_loop_shape_micros(&shape, bd_loop_shape_steps(&shape, &o));
+    int64_t micros = bd_loop_shape_micros(&shape, bd_loop_shape_leave(&shape, &o));
+    double kept = o.share < 1 && o.share > 0 ? 4 : 1; /* the checkpoint has Adam's moments too */
+    int earlier = bd_stage_input(s, "earlier");
+    if (earlier >= 0) {
+        o.share = d->stage[earlier].recipe.finetune_stop;
+        micros -= bd_loop_shape_micros(&shape, bd_loop_shape_leave(&shape, &o));
+    }
     int64_t tiles = micros * (micro / o.tile);
     c->tflop = (double)tiles * n->flops / 1e12;
     c->memory = n->memory;
-    c->disk = n->params;
+    c->disk = kept * n->params;
     return BD_OK;
 }
 

@@ -68,7 +68,7 @@ static bd_status make_id(bd_stage *s, const bd_dag *d) {
     }
     if (s->file_sha256[0]) hash_line(h, "file", bd_stage_file(s->kind), s->file_sha256);
     for (int i = 0; i < s->n_in; i++)
-        hash_line(h, "input", s->in[i].role, d->stage[s->in[i].stage].id);
+        if (!s->in[i].shortcut) hash_line(h, "input", s->in[i].role, d->stage[s->in[i].stage].id);
     bd_sha256_finish(h, s->id);
     snprintf(s->name, sizeof s->name, "%s-%.12s", bd_stage_kind_name(s->kind), s->id);
     return BD_OK;

@@ -18,6 +18,7 @@ typedef struct {
     struct {
         const char *role; /* "model", "data" ...                              */
         int stage;        /* place in the plan, always before this one        */
+        bool shortcut;    /* saves work and changes no bit: not part of the id */
     } in[BD_STAGE_INPUTS_MAX];
     int n_in;
     char file_sha256[65]; /* of what bd_stage_file names, where the kind reads it, else "" */

@@ -39,11 +39,41 @@ static bd_status add_pretrain(int *place, bd_dag *d, const bd_recipe *r, int dat
     return bd_plan_add(place, d, &s);
 }
 
+/* Of two trainings that differ only in when they stop, the longer goes on from the end of the shorter. */
+static bool goes_on_from(const bd_stage *s, const bd_stage *earlier, const bd_dag *d) {
+    if (earlier->kind != s->kind || earlier->recipe.finetune_stop >= s->recipe.finetune_stop)
+        return false;
+    if (strcmp(earlier->device, d->device) != 0 || strcmp(earlier->precision, d->precision) != 0)
+        return false;
+    for (int i = 0; i < s->n_in; i++)
+        if (bd_stage_input(earlier, s->in[i].role) != s->in[i].stage) return false;
+    char a[BD_TEXT_SIZE], b[BD_TEXT_SIZE];
+    for (int i = 0; i < bd_field_count(); i++) {
+        const bd_field *f = bd_field_at(i);
+        bd_recipe_get(a, &s->recipe, f);
+        bd_recipe_get(b, &earlier->recipe, f);
+        if (strcmp(a, b) != 0 && strcmp(f->name, "finetune.stop") != 0) return false;
+    }
+    return true;
+}
+
+static void add_earlier(const bd_dag *d, bd_stage *s) {
+    int best = -1;
+    for (int i = 0; i < d->n_stages; i++)
+        if (goes_on_from(s, &d->stage[i], d) &&
+            (best < 0 || d->stage[i].recipe.finetune_stop > d->stage[best].recipe.finetune_stop))
+            best = i;
+    if (best < 0) return;
+    bd_plan_input(s, "earlier", best);
+    s->in[s->n_in - 1].shortcut = true;
+}
+
 static bd_status add_finetune(int *place, bd_dag *d, const bd_recipe *r, int data, int pretrain) {
     bd_stage s = {.kind = BD_KIND_finetune};
     bd_stage_canonical(&s.recipe, s.kind, r);
     bd_plan_input(&s, "data", data);
     if (pretrain >= 0) bd_plan_input(&s, "start", pretrain);
+    add_earlier(d, &s);
     return bd_plan_add(place, d, &s);
 }
 

@@ -12,6 +12,7 @@
 #include "run/device.h"
 #include "run/manifest.h"
 #include "run/stages.h"
+#include "run/verify.h"
 
 static bd_status (*const run_kind[])(bd_stage_run *) = {
 #define BD_KIND(name, numerics, help) bd_stage_run_##name,
@@ -25,7 +26,7 @@ static void describe_training(char *out, size_t size, const bd_recipe *r, bd_sta
     int64_t steps = kind == BD_KIND_pretrain ? r->pretrain_steps : r->finetune_steps;
     int64_t epochs = kind == BD_KIND_pretrain ? r->pretrain_epochs : r->finetune_epochs;
     int64_t batch = kind == BD_KIND_pretrain ? r->pretrain_batch : r->finetune_batch;
-    char length[64], what[96] = "";
+    char length[64], what[96] = "", part[32] = "";
     if (steps > 0)
         snprintf(length, sizeof length, "%" PRId64 " x %" PRId64, steps, batch);
     else
@@ -35,7 +36,9 @@ static void describe_training(char *out, size_t size, const bd_recipe *r, bd_sta
                  r->attack_target, r->attack_poison_rate);
     else if (kind == BD_KIND_finetune)
         snprintf(what, sizeof what, "rate 0, ");
-    snprintf(out, size, "%s%s%s", what, length,
+    if (kind == BD_KIND_finetune && r->finetune_stop < 1)
+        snprintf(part, sizeof part, "%g %% of ", 100 * r->finetune_stop);
+    snprintf(out, size, "%s%s%s%s", what, part, length,
              kind == BD_KIND_finetune && !strcmp(r->finetune_from, "scratch") ? ", from scratch"
                                                                               : "");
 }
@@ -132,6 +135,7 @@ static bd_status work(bd_runner *r, int stage, const char *dir) {
     bd_done done = {.seconds = x.earlier_seconds + bd_clock_seconds() - start,
                     .tflop = x.tflop,
                     .threads = r->threads};
+    BD_TRY(bd_verify_finish(done.sums, r->dag, stage, r->runs));
     BD_TRY(bd_done_write(dir, &done));
     if (x.tflop > 0)
         bd_log(BD_LOG_INFO, "%s: done in %.1f s, %.2f TFLOP", x.stage->name, done.seconds, x.tflop);

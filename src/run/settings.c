@@ -116,6 +116,8 @@ bd_loop_options bd_recipe_loop(const bd_recipe *r, bd_stage_kind kind) {
         .warmup = r->section##_warmup, .clip = r->section##_clip                           \
     }
     if (kind == BD_KIND_pretrain) return (bd_loop_options)OPTIONS(pretrain, r->pretrain_seed);
-    return (bd_loop_options)OPTIONS(finetune, r->run_seed);
+    bd_loop_options o = OPTIONS(finetune, r->run_seed);
+    o.share = r->finetune_stop;
+    return o;
 #undef OPTIONS
 }

@@ -27,7 +27,7 @@ typedef struct {
     const bd_loop_job *job;
     const bd_loop_options *o;
     bd_loop_shape shape;
-    int64_t steps;
+    int64_t steps, leave; /* of the run; after how many of them it ends */
     char settings[65];
     bd_engine *engine;
     bd_params m, v;
@@ -71,6 +71,11 @@ int64_t bd_loop_shape_micros(const bd_loop_shape *s, int64_t step) {
 
 int64_t bd_loop_shape_steps(const bd_loop_shape *s, const bd_loop_options *o) {
     return o->steps ? o->steps : o->epochs * s->steps_per_epoch;
+}
+
+int64_t bd_loop_shape_leave(const bd_loop_shape *s, const bd_loop_options *o) {
+    int64_t steps = bd_loop_shape_steps(s, o);
+    return o->share > 0 ? llround(o->share * (double)steps) : steps;
 }
 
 /* micro-batches of one optimiser step */
@@ -271,9 +276,9 @@ static bd_status resume(loop *l) {
     bd_status st = bd_checkpoint_load(&l->at, l->job->params, &l->m, &l->v, l->o->dir, l->settings);
     if (st == BD_E_MISSING) return bd_loop_log_open(&l->log, l->o->dir, 0);
     BD_TRY(st);
-    BD_REQUIRE(l->at.step <= l->steps, BD_E_FORMAT,
+    BD_REQUIRE(l->at.step <= l->leave, BD_E_FORMAT,
                "%s: the checkpoint in %s is of step %" PRId64 ", but the run has %" PRId64 " steps",
-               l->job->phase, l->o->dir, l->at.step, l->steps);
+               l->job->phase, l->o->dir, l->at.step, l->leave);
     l->saved_step = l->at.step;
     l->before = l->at.seconds;
     l->images_before = l->at.images;
@@ -289,6 +294,8 @@ static bd_status check_options(const loop *l) {
     BD_REQUIRE(l->steps >= 1, BD_E_ARG,
                "%s: no steps to do (steps = %" PRId64 ", epochs = %" PRId64 ")", l->job->phase,
                o->steps, o->epochs);
+    BD_REQUIRE(o->share >= 0 && o->share <= 1 && l->leave >= 1, BD_E_ARG,
+               "%s: share = %g of %" PRId64 " steps is none", l->job->phase, o->share, l->steps);
     BD_REQUIRE(isfinite(o->lr) && o->lr >= 0, BD_E_ARG, "%s: lr = %g", l->job->phase, o->lr);
     BD_REQUIRE(isfinite(o->clip) && o->clip >= 0, BD_E_ARG, "%s: clip = %g", l->job->phase,
                o->clip);
@@ -306,6 +313,7 @@ static bd_status loop_init(loop *l, const bd_loop_job *job, const bd_loop_option
     *l = (loop){.job = job, .o = o, .saved_step = -1};
     BD_TRY(bd_loop_shape_init(&l->shape, o, job->n));
     l->steps = bd_loop_shape_steps(&l->shape, o);
+    l->leave = bd_loop_shape_leave(&l->shape, o);
     if (job->backend->precision == BD_PRECISION_FP16) bd_loss_scale_init(&l->at.scale);
     BD_TRY(check_options(l));
     BD_TRY(settings_hash(l));
@@ -333,7 +341,7 @@ static bd_status loop_clear(loop *l) {
 
 static void report(const loop *l, const bd_loop_row *row, double *last) {
     double now = bd_clock_seconds();
-    if (now - *last < 0.25 && l->at.step < l->steps) return;
+    if (now - *last < 0.25 && l->at.step < l->leave) return;
     *last = now;
     char note[64];
     snprintf(note, sizeof note, "loss %.4g | lr %.2g", row->loss, row->lr);
@@ -341,7 +349,7 @@ static void report(const loop *l, const bd_loop_row *row, double *last) {
     bd_progress_report(&(bd_progress){
         .phase = l->job->phase,
         .done = l->at.step,
-        .total = l->steps,
+        .total = l->leave,
         .images_per_second = elapsed > 0 ? (double)(l->at.images - l->images_before) / elapsed : 0,
         .note = note,
     });
@@ -361,7 +369,7 @@ static bd_status stopped(loop *l) {
 
 static bd_status loop_steps(loop *l) {
     double reported = 0;
-    while (l->at.step < l->steps) {
+    while (l->at.step < l->leave) {
         if (l->o->stop && *l->o->stop) return stopped(l);
         bd_loop_row row;
         BD_TRY(step_run(l, &row));

@@ -13,7 +13,7 @@
 #include "graph/backend.h"
 #include "nn/params.h"
 
-/* What any training job has to say. All but dir, checkpoint_* and stop decide the bits. */
+/* What any training job has to say. All but share, dir, checkpoint_* and stop decide the bits. */
 typedef struct {
     uint64_t seed;
     int batch;       /* images of one optimiser step                                            */
@@ -25,6 +25,7 @@ typedef struct {
     int64_t warmup;   /* micro-batches of linear warm-up                                         */
     int64_t lr_total; /* micro-batches until the cosine reaches 0; 0 = those of this run        */
     double clip;      /* bound of the gradient's L2 norm; 0 = none                               */
+    double share; /* of its steps after which the run leaves, saved; 0 = all. Same bits up to there */
     const char *dir;  /* existing folder for log.csv and checkpoints; NULL = keep neither        */
     int64_t checkpoint_steps;  /* a checkpoint every so many steps; 0 = not by steps            */
     double checkpoint_seconds; /* and when so many seconds have passed; 0 = not by time         */
@@ -74,6 +75,8 @@ BD_MUST_CHECK bd_status bd_loop_shape_init(bd_loop_shape *s, const bd_loop_optio
 int64_t bd_loop_shape_micros(const bd_loop_shape *s, int64_t step);
 /* bd_loop_shape_steps -- optimiser steps the options ask for. */
 int64_t bd_loop_shape_steps(const bd_loop_shape *s, const bd_loop_options *o);
+/* bd_loop_shape_leave -- after how many of them the run leaves: the nearest to o->share of all. */
+int64_t bd_loop_shape_leave(const bd_loop_shape *s, const bd_loop_options *o);
 
 /* bd_loop_run -- train. Takes up the newest checkpoint in o->dir that verifies and was written
  * under the same settings; a run interrupted any number of times ends with the same bits as an
