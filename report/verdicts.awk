@@ -76,11 +76,11 @@ BEGIN {
 }
 function length_of_order(   n) { n = 1; while (n in order) n++; return n }
 function print_summary(   i, text) {
-    text = "<p class=\"lead\">" (broken == "" ? "Nothing that counts is outside its bound or missing" : "Outside its bound, or missing: <strong>" html(broken) "</strong>") "."
+    text = "<p class=\"lead\">" (broken == "" ? "Nothing that counts is outside its bound or missing" : "Outside its bound, or missing: <strong>" rich(broken) "</strong>") "."
     for (i = 1; i in order; i++)
         if (total[order[i]]) text = text " " title[order[i]] ": " count_words(order[i]) "."
-    if (other != "") text = text " Does not hold or deviates, which does not count here: " html(other) "."
-    if (weak != "") text = text " UNDERPOWERED means neither shown nor refuted at this n: " html(weak) "."
+    if (other != "") text = text " Does not hold or deviates, which does not count here: " rich(other) "."
+    if (weak != "") text = text " UNDERPOWERED means neither shown nor refuted at this n: " rich(weak) "."
     print text "</p>"
 }
 function print_table(p,   j) {
