@@ -1,8 +1,8 @@
 # Panel k of a figure with several: where it is, its axes, and what images that know nothing of the target score. Heading,
 # caption and key belong to the first alone, x_title to the last.
-set tmargin at screen panel_top(k)
-set bmargin at screen panel_top(k) - panel_height
-set label 5 y_label[k] at screen 0.04, panel_top(k) - panel_height / 2
+set tmargin at screen panel_top(k, panels)
+set bmargin at screen panel_bottom(k, panels)
+set label 5 y_label[k] at screen 0.04, middle_of(k, panels)
 unset label 3
 unset label 4
 unset arrow

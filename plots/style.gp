@@ -49,14 +49,17 @@ bottom = half_pixel(74 + 15 * caption_lines)
 key_height = 1 - half_pixel(58)
 set lmargin at screen 0.215
 set rmargin at screen 0.965
-# 40 letters fit at size 13; a longer heading gets smaller ones
-heading_size = strlen(heading) > 40 ? 13.0 * 40 / strlen(heading) : 13
+# 40 letters fit at size 13 in 480 half pixels; a longer heading gets smaller ones
+letters = width / 12.0
+heading_size = strlen(heading) > letters ? 13.0 * letters / strlen(heading) : 13
 set label 1 heading at screen 0.02, 1 - half_pixel(22) left font sprintf("DejaVu Sans Bold,%g", heading_size) textcolor rgb ink
 set label 2 caption at screen 0.02, half_pixel(15 * caption_lines - 3) left font "DejaVu Sans,8.5" textcolor rgb soft
 panels = quality eq "" ? 2 : 3
 panel_gap = half_pixel(22)
-panel_height = (top - bottom - (panels - 1) * panel_gap) / panels
-panel_top(k) = top - (k - 1) * (panel_height + panel_gap)
+panel_height(n) = (top - bottom - (n - 1) * panel_gap) / n
+panel_top(k, n) = top - (k - 1) * (panel_height(n) + panel_gap)
+panel_bottom(k, n) = panel_top(k, n) - panel_height(n)
+middle_of(k, n) = (panel_top(k, n) + panel_bottom(k, n)) / 2
 
 array y_label[3] = ["hit rate h\n(share of samples)", "MSE to target\n(pixels in [0, 1])", quality_label]
 set label 5 "" at screen 0.04, 0.5 center rotate textcolor rgb ink font ",9.5" # one place for all panels

@@ -7,6 +7,7 @@ function make(goal) { return "make " goal " PROFILE=" profile }
 function finish_file(   k) {
     if (!recipe || recipe == "verdicts") return
     here[recipe] = 1; names[++files] = recipe
+    if (recipe != meta["recipe"] && meta["recipe"] != "") return # a second file of a recipe
     split(meta["cells"], k, " ")
     if (k[1] != k[3]) item(html(recipe) ": " html(meta["cells"]) " cells are there; the others:", make("reproduce"))
     if ("samples" in meta) item(html(recipe) ": its samples are not shown, since they resemble people; there is no command for that.")

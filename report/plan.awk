@@ -9,7 +9,8 @@ function finish_file() {
     cell[5] = html(meta["data"] == "" ? "–" : meta["data"]); cell[6] = rows
     cell[7] = seconds > 0 ? duration(seconds) : "–"
     files++; for (i = 1; i <= 7; i++) kept[files, i] = cell[i]
-    done_cells += k[1]; all_cells += k[3]
+    if (recipe != meta["recipe"] && meta["recipe"] != "") return # a second file of a recipe: the same cells
+    recipes++; done_cells += k[1]; all_cells += k[3]
 }
 FNR == 1 { finish_file(); split("", meta); columns = rows = seconds = 0; recipe = FILENAME; sub(/^.*\//, "", recipe); sub(/\.csv$/, "", recipe) }
 { sub(/\r$/, "") }
@@ -31,7 +32,7 @@ function read_stages(   line, n) {
 END {
     finish_file()
     if (!files) { print "<p>No result file is here yet.</p>"; exit }
-    print "<p>" done_cells " of " all_cells " cells of " plural(files, "recipe") " are finished."
+    print "<p>" done_cells " of " all_cells " cells of " plural(recipes, "recipe") " are finished."
     if (stages != "") {
         read_stages()
         print (finished + 0) " of " plural(planned, "stage") " " (planned == 1 ? "is" : "are") " done: " sprintf("%.3g", done_tflop) " of " sprintf("%.3g", tflop) " TFLOP in " duration(spent) " of computing."

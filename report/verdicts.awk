@@ -1,6 +1,6 @@
 # verdicts.csv as a paragraph (summary=1) or as tables, one a part (bands, numbers of the paper, claims). Columns are found
 # by the header (docs/results.md); one that is not known here goes to the right end.
-#   awk -v summary=0|1 -f plots/csv.awk -f report/html.awk -f report/verdicts.awk verdicts.csv
+#   awk -v summary=0|1 -v here=' recipes that are on the page ' -f plots/csv.awk -f report/html.awk -f report/verdicts.awk verdicts.csv
 function get(name) { return (name in at) ? field[at[name]] : "" }
 function add(heading, text, numeric) {
     head[++cols] = heading; cell[cols] = text; number_cell[cols] = numeric
@@ -42,7 +42,7 @@ function table_row(p) {
     if ("seeds" in at && p != "band") add("seeds", html(get("seeds")), 1)
     if ("p" in at && p == "number") add("p", html(short(get("p"))), 1)
     add("counts", counts(get("kind")))
-    add("recipe", "<a href=\"#numbers-" html(get("recipe")) "\">" html(get("recipe")) "</a>")
+    add("recipe", index(here, " " get("recipe") " ") ? "<a href=\"#numbers-" html(get("recipe")) "\">" html(get("recipe")) "</a>" : html(get("recipe")))
     for (i = 1; i <= fields; i++) if (!(name[i] in known)) add(html(name[i]), html(short(field[i])), is_number(field[i]))
 }
 function count_words(p,   i, text, word) {

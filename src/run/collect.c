@@ -8,6 +8,8 @@
 #include "base/machine.h"
 #include "bd_version.h"
 #include "nn/model.h"
+#include "run/anp_rows.h"
+#include "run/detection.h"
 #include "run/folder.h"
 #include "run/montage.h"
 #include "run/table.h"
@@ -15,6 +17,7 @@
 /* The order of columns. */
 enum {
     KEYS,
+    EPOCHS,
     TRAINING,
     QUALITY,
     REFERENCES,
@@ -170,6 +173,7 @@ static bd_status set_tail(bd_table *t, const bd_dag *d, const bd_cell *c, const 
     char text[32];
     double seconds;
     int last = c->slot[BD_SLOT_SCORE];
+    if (last < 0) last = c->slot[BD_SLOT_ANP];
     if (last < 0) last = c->slot[BD_SLOT_TARGET];
     if (last < 0) last = c->slot[BD_SLOT_CLASSIFIER];
     snprintf(text, sizeof text, "%" PRId64, c->recipe.run_seed);
@@ -182,7 +186,34 @@ static bd_status set_tail(bd_table *t, const bd_dag *d, const bd_cell *c, const 
                         "stage that the numbers come from, a folder of runs/");
 }
 
+/* A row an epoch; what holds for the whole cell stands in each of them. */
+static bd_status set_epoch(bd_table *t, const bd_dag *d, const bd_cell *c, const char *runs,
+                           const bd_anp_row *row) {
+    const bd_stage *anp = &d->stage[c->slot[BD_SLOT_ANP]];
+    BD_TRY(set_keys(t, c, d->file[c->file]));
+    BD_TRY(set_training(t, d, c, runs));
+    BD_TRY(bd_anp_row_set(t, EPOCHS, row, anp->recipe.sample_n, anp->recipe.metric_ssim));
+    BD_TRY(set_results(t, REFERENCES, runs, &d->stage[c->slot[BD_SLOT_TARGET]], TAKE_ALL, "", ""));
+    BD_TRY(set_results(t, LABELS, runs, anp, TAKE_ALL, "", ""));
+    return set_tail(t, d, c, runs);
+}
+
+static bd_status add_epochs(bd_table *t, const bd_dag *d, const bd_cell *c, const char *runs) {
+    char path[1200];
+    bd_anp_rows rows;
+    BD_TRY(bd_stage_path(path, sizeof path, runs, &d->stage[c->slot[BD_SLOT_ANP]], "epochs.csv"));
+    BD_TRY(bd_anp_rows_load(&rows, path));
+    bd_status st = BD_OK;
+    for (int i = 0; i < rows.n && !st; i++) {
+        st = bd_table_row(t);
+        if (!st) st = set_epoch(t, d, c, runs, &rows.at[i]);
+    }
+    bd_anp_rows_clear(&rows);
+    return st;
+}
+
 static bd_status add_row(bd_table *t, const bd_dag *d, const bd_cell *c, const char *runs) {
+    if (c->slot[BD_SLOT_ANP] >= 0) return add_epochs(t, d, c, runs);
     BD_TRY(bd_table_row(t));
     BD_TRY(set_keys(t, c, d->file[c->file]));
     if (c->role == BD_CELL_GALLERY)
@@ -225,11 +256,13 @@ static bd_status write_head(bd_writer *w, const bd_collected *n, const bd_recipe
                             fingerprint, machine.cpu[0] ? ", " : "", machine.cpu, BD_VERSION);
 }
 
-static bd_status write_file(const bd_table *t, const bd_collected *n, const bd_recipe_file *f,
-                            bool shown, const char *dir, const bd_backend *backend) {
+/* suffix: "" of the cells, "-detection" of what tells them apart */
+static bd_status write_file(const bd_table *t, const char *suffix, const bd_collected *n,
+                            const bd_recipe_file *f, bool shown, const char *dir,
+                            const bd_backend *backend) {
     char path[1200];
     bd_writer *w;
-    int len = snprintf(path, sizeof path, "%s/%s.csv", dir, f->name);
+    int len = snprintf(path, sizeof path, "%s/%s%s.csv", dir, f->name, suffix);
     BD_REQUIRE(len > 0 && (size_t)len < sizeof path, BD_E_ARG, "%s: the path is too long", dir);
     BD_TRY(bd_file_mkdirs(dir));
     BD_TRY(bd_writer_create(&w, path));
@@ -242,11 +275,23 @@ static bd_status write_file(const bd_table *t, const bd_collected *n, const bd_r
     return bd_writer_commit(w);
 }
 
+static bd_status write_detection(const bd_collected *n, const bd_dag *d, int file, bool shown,
+                                 const char *runs, const char *dir, const bd_backend *backend) {
+    bd_table *t;
+    BD_TRY(bd_table_create(&t));
+    bd_status st = bd_detection_table(t, d, file, runs);
+    if (!st && bd_table_rows(t) > 0)
+        st = write_file(t, "-detection", n, d->file[file], shown, dir, backend);
+    bd_table_destroy(t);
+    return st;
+}
+
 bd_status bd_collect(bd_collected *out, const bd_dag *d, int file, const char *runs,
                      const char *dir, const bd_backend *backend) {
     bd_table *t;
     bd_status st = BD_OK;
     memset(out, 0, sizeof *out);
+    bool shown = !bd_montage_left_out(d, file);
     BD_TRY(bd_table_create(&t));
     for (int i = 0; i < d->n_cells && !st; i++) {
         if (d->cell[i].file != file) continue;
@@ -255,8 +300,8 @@ bd_status bd_collect(bd_collected *out, const bd_dag *d, int file, const char *r
         st = add_row(t, d, &d->cell[i], runs);
         out->rows++;
     }
-    if (!st && out->rows)
-        st = write_file(t, out, d->file[file], !bd_montage_left_out(d, file), dir, backend);
+    if (!st && out->rows) st = write_file(t, "", out, d->file[file], shown, dir, backend);
+    if (!st) st = write_detection(out, d, file, shown, runs, dir, backend);
     if (!st && out->rows) st = bd_montage(d, file, runs, dir);
     bd_table_destroy(t);
     return st;

@@ -233,6 +233,23 @@ static bd_status sampling_cost(bd_cost *c, const bd_dag *d, int stage, networks 
     return BD_OK;
 }
 
+/* The ascent, and each measurement: samples, and the clean and the backdoor loss of as many images. */
+static bd_status anp_cost(bd_cost *c, const bd_dag *d, int stage, networks *all) {
+    bd_cost ascent = {0}, samples = {0};
+    const bd_stage *s = &d->stage[stage];
+    bd_unet_config unet;
+    const network *n;
+    int tile = bd_stage_sample_tile(s);
+    BD_TRY(training_cost(&ascent, d, stage, all));
+    BD_TRY(sampling_cost(&samples, d, stage, all));
+    BD_TRY(bd_stage_unet(&unet, d, stage));
+    BD_TRY(find_network(&n, all, s, &unet, tile, 0, false));
+    double losses = 2 * (double)s->recipe.sample_n / tile * n->flops / 1e12;
+    c->tflop = ascent.tflop + (double)(s->recipe.anp_epochs + 1) * (samples.tflop + losses);
+    c->memory = ascent.memory + samples.memory + 2 * n->memory;
+    return BD_OK;
+}
+
 /* Forward flops of the classifier for one image; training takes three times that. */
 static bd_status classifier_flops(double *out) {
     bd_classifier_config c = BD_CLASSIFIER_DEFAULT;
@@ -302,6 +319,7 @@ static bd_status stage_cost(bd_cost *c, const bd_dag *d, int stage, networks *al
     case BD_KIND_finetune: return training_cost(c, d, stage, all);
     case BD_KIND_import: return import_cost(c, d, stage, all);
     case BD_KIND_sample: return sampling_cost(c, d, stage, all);
+    case BD_KIND_anp: return anp_cost(c, d, stage, all);
     case BD_KIND_moments: return moments_cost(c, d, stage, all);
     case BD_KIND_classifier:
     case BD_KIND_features: return classifier_cost(c, d, stage);

@@ -57,10 +57,10 @@ static bd_status sheet_save(sheet *s, const char *dir, const char *name) {
 /* --- models --- */
 
 static bd_status put_samples(sheet *s, int row, int first_col, const char *runs,
-                             const bd_stage *stage, int rows, int *made) {
+                             const bd_stage *stage, const char *file, int rows, int *made) {
     char path[1200];
     bd_pixels p;
-    BD_TRY(bd_stage_path(path, sizeof path, runs, stage, "samples.safetensors"));
+    BD_TRY(bd_stage_path(path, sizeof path, runs, stage, file));
     BD_TRY(bd_pixels_load(&p, path));
     bd_status st = BD_OK;
     if (!*made) st = sheet_create(s, rows, 2 * ACROSS, p.h, p.c, ACROSS);
@@ -79,8 +79,13 @@ static bd_status models(sheet *s, const bd_dag *d, int file, const char *runs, i
     for (int i = 0; i < d->n_cells; i++) {
         const bd_cell *c = &d->cell[i];
         if (c->file != file || !bd_cell_done(d, c, runs)) continue;
-        BD_TRY(put_samples(s, row, 0, runs, &d->stage[c->slot[BD_SLOT_CLEAN]], rows, &made));
-        BD_TRY(put_samples(s, row, ACROSS, runs, &d->stage[c->slot[BD_SLOT_TRIGGER]], rows, &made));
+        bool anp = c->slot[BD_SLOT_ANP] >= 0;
+        const bd_stage *left = &d->stage[c->slot[anp ? BD_SLOT_ANP : BD_SLOT_CLEAN]],
+                       *right = &d->stage[c->slot[anp ? BD_SLOT_ANP : BD_SLOT_TRIGGER]];
+        const char *const file_of[2] = {anp ? "before.safetensors" : "samples.safetensors",
+                                        anp ? "after.safetensors" : "samples.safetensors"};
+        BD_TRY(put_samples(s, row, 0, runs, left, file_of[0], rows, &made));
+        BD_TRY(put_samples(s, row, ACROSS, runs, right, file_of[1], rows, &made));
         row++;
     }
     return BD_OK;

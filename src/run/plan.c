@@ -38,12 +38,15 @@ const char *bd_stage_file(bd_stage_kind kind) {
 
 bool bd_plan_has_network(bd_stage_kind kind) {
     return kind == BD_KIND_pretrain || kind == BD_KIND_finetune || kind == BD_KIND_sample ||
-           kind == BD_KIND_features || kind == BD_KIND_classifier || kind == BD_KIND_moments;
+           kind == BD_KIND_features || kind == BD_KIND_classifier || kind == BD_KIND_moments ||
+           kind == BD_KIND_anp;
 }
 
-/* Networks that measure do it in float32, whatever the ones that are measured compute in. */
+/* Networks that measure do it in float32, whatever the ones that are measured compute in: folded into weights of 16
+ * bits, a perturbation of 1e-4 would be rounded away. */
 static bool measures(bd_stage_kind kind) {
-    return kind == BD_KIND_features || kind == BD_KIND_classifier || kind == BD_KIND_moments;
+    return kind == BD_KIND_features || kind == BD_KIND_classifier || kind == BD_KIND_moments ||
+           kind == BD_KIND_anp;
 }
 
 static void hash_backend(bd_sha256 *h, const bd_stage *s) {
@@ -184,8 +187,8 @@ static bd_status add_all(bd_dag *d, int file, const bd_recipe_file *f, bd_recipe
         BD_TRY(bd_recipe_file_cell(r, f, i));
         BD_TRY(add_cell(d, file, r, role_of(r)));
     }
-    if (!bd_is(f->base.recipe_makes, "cells") || bd_is(f->base.recipe_controls, "none"))
-        return BD_OK;
+    bool models = bd_is(f->base.recipe_makes, "cells") || bd_is(f->base.recipe_makes, "anp");
+    if (!models || bd_is(f->base.recipe_controls, "none")) return BD_OK;
     BD_TRY(add_controls(d, file, f, BD_CELL_RATE0, r));
     if (bd_is(f->base.recipe_controls, "all"))
         return add_controls(d, file, f, BD_CELL_PRETRAINED, r);

@@ -42,6 +42,7 @@ typedef enum {
     BD_SLOT_FCD,
     BD_SLOT_CLASSIFIER,
     BD_SLOT_FID,
+    BD_SLOT_ANP,
     BD_SLOT_COUNT
 } bd_cell_slot;
 

@@ -273,6 +273,30 @@ static bd_status model_cell(bd_dag *d, bd_cell *c) {
     return BD_OK;
 }
 
+static bd_status add_anp(int *place, bd_dag *d, const bd_recipe *r, int data, int model,
+                         int target) {
+    bd_stage s = {.kind = BD_KIND_anp};
+    bd_stage_canonical(&s.recipe, s.kind, r);
+    bd_plan_input(&s, "model", model);
+    bd_plan_input(&s, "data", data);
+    bd_plan_input(&s, "target", target);
+    return bd_plan_add(place, d, &s);
+}
+
+/* The model under test and what becomes of its samples when its neurons are perturbed. */
+static bd_status anp_cell(bd_dag *d, bd_cell *c) {
+    bd_recipe *r = &c->recipe;
+    int *slot = c->slot;
+    r->sample_n = r->anp_n;
+    strcpy(r->sample_clip, r->anp_sample_clip);
+    strcpy(r->sample_prior, "noise");
+    BD_TRY(add_data(&slot[BD_SLOT_DATA], d, r, r->data_split, r->data_limit));
+    int data = slot[BD_SLOT_DATA];
+    BD_TRY(add_model(&slot[BD_SLOT_MODEL], &slot[BD_SLOT_PRETRAIN], d, r, data));
+    BD_TRY(add_target(&slot[BD_SLOT_TARGET], d, r, data));
+    return add_anp(&slot[BD_SLOT_ANP], d, r, data, slot[BD_SLOT_MODEL], slot[BD_SLOT_TARGET]);
+}
+
 static bd_status gallery_cell(bd_dag *d, bd_cell *c) {
     const bd_recipe *r = &c->recipe;
     BD_TRY(add_data(&c->slot[BD_SLOT_DATA], d, r, r->data_split, r->data_limit));
@@ -294,5 +318,5 @@ static bd_status classifier_cell(bd_dag *d, bd_cell *c) {
 bd_status bd_plan_cell(bd_dag *d, bd_cell *c) {
     if (c->role == BD_CELL_GALLERY) return gallery_cell(d, c);
     if (c->role == BD_CELL_CLASSIFIER) return classifier_cell(d, c);
-    return model_cell(d, c);
+    return bd_is(c->recipe.recipe_makes, "anp") ? anp_cell(d, c) : model_cell(d, c);
 }

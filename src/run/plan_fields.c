@@ -49,6 +49,15 @@ static void canonical_import(bd_recipe *r, const bd_recipe *cell) {
     if (!bd_is(cell->finetune_from, "given") || bd_unpoisoned(cell)) bd_plan_no_attack(r);
 }
 
+/* Settings that only some samplers have. */
+static void canonical_sampler(bd_recipe *r) {
+    if (!bd_is(r->sample_sampler, "ddim")) reset(r, "sample.eta");
+    if (!bd_is(r->sample_sampler, "ddpm")) reset(r, "sample.variance");
+    if (bd_sampler_max_order(r->sample_sampler)) return;
+    reset(r, "sample.order");
+    reset(r, "sample.final");
+}
+
 static void canonical_sample(bd_recipe *r) {
     const char *p = r->sample_prior;
     bool trigger =
@@ -59,11 +68,15 @@ static void canonical_sample(bd_recipe *r) {
     if (!(trigger && bd_trigger_uses_art(r->attack_trigger)) &&
         !(other && bd_trigger_uses_art(r->sample_other)))
         reset(r, "attack.art");
-    if (!bd_is(r->sample_sampler, "ddim")) reset(r, "sample.eta");
-    if (!bd_is(r->sample_sampler, "ddpm")) reset(r, "sample.variance");
-    if (bd_sampler_max_order(r->sample_sampler)) return;
-    reset(r, "sample.order");
-    reset(r, "sample.final");
+    canonical_sampler(r);
+}
+
+/* Controls are measured on the same attack as the models that know it. */
+static void canonical_anp(bd_recipe *r) {
+    if (bd_is(r->attack_name, "none")) reset(r, "attack.name");
+    if (!bd_trigger_uses_art(r->attack_trigger) && !bd_target_uses_art(r->attack_target))
+        reset(r, "attack.art");
+    canonical_sampler(r);
 }
 
 static void canonical_target(bd_recipe *r) {
@@ -85,4 +98,5 @@ void bd_stage_canonical(bd_recipe *out, bd_stage_kind kind, const bd_recipe *cel
     if (kind == BD_KIND_finetune) canonical_finetune(out);
     if (kind == BD_KIND_sample) canonical_sample(out);
     if (kind == BD_KIND_target) canonical_target(out);
+    if (kind == BD_KIND_anp) canonical_anp(out);
 }

@@ -237,6 +237,7 @@ bd_status bd_recipe_check(const bd_recipe *r) {
                           r->finetune_micro_batch, r->finetune_tile));
     BD_TRY(check_training("classifier", 0, r->classifier_epochs, r->classifier_batch, 0,
                           r->classifier_tile));
+    BD_TRY(check_training("anp", r->anp_steps, r->anp_epochs, r->anp_batch, 0, r->anp_tile));
     BD_REQUIRE((r->diffusion_beta_start == 0) == (r->diffusion_beta_end == 0), BD_E_ARG,
                "diffusion.beta_start and diffusion.beta_end: set both or neither");
     BD_REQUIRE(r->diffusion_beta_start <= r->diffusion_beta_end, BD_E_ARG,

@@ -53,6 +53,18 @@ static void describe_sample(char *out, size_t size, const bd_recipe *r) {
              trigger ? "n + " : "", prior);
 }
 
+static void describe_anp(char *out, size_t size, const bd_dag *d, const bd_stage *s) {
+    const bd_recipe *r = &s->recipe;
+    char length[48];
+    if (r->anp_steps > 0)
+        snprintf(length, sizeof length, "%" PRId64 " x %" PRId64, r->anp_epochs, r->anp_steps);
+    else
+        snprintf(length, sizeof length, "%" PRId64 " epochs", r->anp_epochs);
+    snprintf(out, size, "%.32s, budget %g, lr %g, %s%s", d->stage[bd_stage_input(s, "model")].name,
+             r->anp_budget, r->anp_lr, length,
+             strcmp(r->anp_clip, "legacy") ? "" : ", legacy clip");
+}
+
 /* The end of a path, which tells folders apart. */
 static void describe_folder(char *out, size_t size, const char *path) {
     enum { SHOWN = 40 };
@@ -76,6 +88,7 @@ void bd_stage_describe(char *out, size_t size, const bd_dag *d, int stage) {
     case BD_KIND_finetune: describe_training(out, size, r, s->kind); return;
     case BD_KIND_import: describe_folder(out, size, r->model_folder); return;
     case BD_KIND_sample: describe_sample(out, size, r); return;
+    case BD_KIND_anp: describe_anp(out, size, d, s); return;
     case BD_KIND_target: snprintf(out, size, "%s", r->attack_target); return;
     default: break;
     }

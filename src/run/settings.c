@@ -108,6 +108,15 @@ bd_loop_options bd_recipe_loop(const bd_recipe *r, bd_stage_kind kind) {
                                  .lr = r->classifier_lr,
                                  .warmup = r->classifier_warmup,
                                  .clip = 1};
+    if (kind == BD_KIND_anp)
+        return (bd_loop_options){.seed = (uint64_t)r->run_seed,
+                                 .batch = (int)r->anp_batch,
+                                 .tile = (int)r->anp_tile,
+                                 .steps = r->anp_steps * r->anp_epochs, /* 0: by epochs */
+                                 .epochs = r->anp_epochs,
+                                 .lr = r->anp_lr,
+                                 .constant = true,
+                                 .clip = 1};
 #define OPTIONS(section, from_seed)                                                        \
     {                                                                                      \
         .seed = (uint64_t)(from_seed), .batch = (int)r->section##_batch,                   \

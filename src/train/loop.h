@@ -24,6 +24,7 @@ typedef struct {
     double lr;        /* base learning rate                                                      */
     int64_t warmup;   /* micro-batches of linear warm-up                                         */
     int64_t lr_total; /* micro-batches until the cosine reaches 0; 0 = those of this run        */
+    bool constant;    /* the base rate throughout: neither warm-up nor cosine                    */
     double clip;      /* bound of the gradient's L2 norm; 0 = none                               */
     double share; /* of its steps after which the run leaves, saved; 0 = all. Same bits up to there */
     const char *dir;  /* existing folder for log.csv and checkpoints; NULL = keep neither        */
@@ -49,16 +50,41 @@ typedef struct {
     int64_t micros_per_epoch, steps_per_epoch;
 } bd_loop_shape;
 
+/* Trained values that are not the network's weights but make them. They, their gradient and their moments stay on the
+ * host; the network's weights go to the device anew after each step. Both functions depend on their arguments only. */
+typedef struct {
+    const char *settings; /* names all that the bits depend on in it */
+    /* make: the network's weights, in a table of the graph's parameters, from the trained values */
+    bd_status (*make)(void *ctx, bd_params *net, const bd_params *trained);
+    /* pull: the trained values' gradient from that of the network's weights, and the norm that bd_loop_options.clip
+     * bounds; step counts from 1 */
+    bd_status (*pull)(void *ctx, bd_params *grad, double *norm, const bd_params *net_grad,
+                      const bd_params *trained, int64_t step);
+    /* bound: put the trained values back where they may be, after each step */
+    void (*bound)(void *ctx, bd_params *trained);
+    void *ctx;
+} bd_loop_map;
+
+/* Called before the first step and after every `steps` of them, with the state saved; the trained values are what a run
+ * of any length up to there ends with. A run that is taken up at such a step calls it again. */
+typedef struct {
+    bd_status (*fn)(void *ctx, int64_t step, const bd_params *trained);
+    int64_t steps; /* 0 = never */
+    void *ctx;
+} bd_loop_visit;
+
 /* What differs between jobs. */
 typedef struct {
     const char *phase; /* "train", "classifier": for progress and messages                 */
     const bd_backend *backend;
     bd_pool *pool;
-    const bd_graph *graph; /* built and differentiated                                         */
-    int loss;              /* its loss tensor, [tile] f64, kept                                */
-    int64_t n;             /* images of one pass                                               */
-    const char *settings;  /* names all that the bits depend on beyond bd_loop_options         */
-    bd_params *params;     /* in: start values; out: trained values                            */
+    const bd_graph *graph;  /* built and differentiated                                         */
+    int loss;               /* its loss tensor, [tile] f64, kept                                */
+    int64_t n;              /* images of one pass                                               */
+    const char *settings;   /* names all that the bits depend on beyond bd_loop_options         */
+    bd_params *params;      /* in: start values; out: trained values                            */
+    const bd_loop_map *map; /* NULL: params are the graph's own                                 */
+    bd_loop_visit visit;
     /* set_up: fill the graph's CONST tensors; may be NULL */
     bd_status (*set_up)(void *ctx, bd_engine *engine);
     /* fill: write the tile's INPUT tensors, padding rows included, and say of each of the at->count
