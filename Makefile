@@ -74,7 +74,7 @@ figures: ## draw results/PROFILE/figures from the CSVs that are there
 regress: $(BUILD)/baddiff ## compare results/PROFILE with experiments/expected; fails outside a band
 	@$(BUILD)/baddiff regress --profile $(PROFILE)
 
-report: $(BUILD)/baddiff ## write results/PROFILE/report.html
+report: ## write results/PROFILE/index.html, one page with all of it
 	@scripts/report $(PROFILE)
 
 verify: $(BUILD)/baddiff ## is results/PROFILE, with all that stands behind it, still what was made? names each file that changed

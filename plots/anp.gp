@@ -41,7 +41,7 @@ do for [l = 1:n_lrs] {
         set format x (l == n_lrs ? "%g" : "")
         set label 6 (l == 1 ? title_of(m) : " ") at graph 0, 1 left offset 0, 0.6 font ",8.5" textcolor rgb ink
         unset label 7
-        if (l == n_lrs && m == 1) { set label 7 "epoch of perturbation (0: before)" at screen (left + 0.965) / 2, bottom - half_pixel(32) center textcolor rgb ink }
+        if (l == n_lrs && m == 1) { set label 7 "epoch of perturbation (0: before)" at screen (left + 0.965) / 2, bottom - half_pixel(40) center textcolor rgb ink }
         unset label 3
         if (l == 1 && m == n_models) { set label 3 "best flat grey" at graph 1, first FLAT_max right offset 0, 0.45 font ",8" front textcolor rgb soft }
         plot FLAT_max with lines dt 2 lw 0.8 lc rgb soft, \

@@ -12,7 +12,7 @@ function value(name,   i) {
 
 BEGIN {
     wanted = split("attack.poison_rate attack.trigger attack.target finetune.from sample.clip sample.prior seed " \
-                   "hit hit_lo hit_hi mse mse_black mse_flat fcd fcd_floor fcd_control n_trigger n_clean sampler " \
+                   "hit hit_lo hit_hi mse mse_black mse_flat fcd fcd_floor fcd_control fid n_trigger n_clean sampler " \
                    "anp.lr anp.budget epoch deviation n mse_min hit_max", want, " ")
 }
 { sub(/\r$/, "") }

@@ -14,6 +14,8 @@
 #include "cpu/cpu.h"
 #include "metric/fid.h"
 #include "run/cost.h"
+#include "run/folder.h"
+#include "run/montage.h"
 #include "run/plan.h"
 #include "run/settings.h"
 
@@ -360,6 +362,35 @@ static void fid_adds_stages_and_changes_none(void **state) {
     assert_int_equal(unsetenv("BADDIFF_DATA"), 0);
 }
 
+/* Every stage is marked as finished and has no samples: a sheet that is wanted fails, one that is left out does not and
+ * takes an older one with it. */
+static void samples_that_resemble_people_are_not_shown(void **state) {
+    (void)state;
+    static const char *const set[] = {"celebahq", "celeba", "cifar10"};
+    for (int i = 0; i < 3; i++) {
+        char text[400], path[300];
+        snprintf(text, sizeof text,
+                 "[recipe]\ncontrols = none\n[data]\nset = %s\nsize = 64\n[attack]\npoison_rate = "
+                 "0.5\n[metric]\nfcd = off\n",
+                 set[i]);
+        planned *p = plan(text);
+        assert_int_equal(bd_file_remove_tree(DIR "/people"), BD_OK);
+        for (int k = 0; k < p->dag.n_stages; k++) {
+            snprintf(path, sizeof path, DIR "/people/%s", p->dag.stage[k].name);
+            assert_int_equal(bd_file_mkdirs(path), BD_OK);
+            assert_int_equal(bd_done_write(path, &(bd_done){.threads = 1}), BD_OK);
+        }
+        assert_int_equal(bd_file_mkdirs(DIR "/people/grids"), BD_OK);
+        assert_int_equal(bd_file_write(DIR "/people/grids/r.png", "old", 3), BD_OK);
+        bool people = i < 2;
+        assert_int_equal(bd_montage_left_out(&p->dag, 0), people);
+        assert_int_equal(bd_montage(&p->dag, 0, DIR "/people", DIR "/people"),
+                         people ? BD_OK : BD_E_MISSING);
+        assert_int_equal(bd_file_exists(DIR "/people/grids/r.png"), !people);
+        done(p);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cells_share_what_they_have_in_common),
@@ -376,6 +407,7 @@ int main(void) {
         cmocka_unit_test(stages_are_found_by_name),
         cmocka_unit_test(a_missing_classifier_is_said_at_once),
         cmocka_unit_test(costs),
-        cmocka_unit_test(fid_adds_stages_and_changes_none)};
+        cmocka_unit_test(fid_adds_stages_and_changes_none),
+        cmocka_unit_test(samples_that_resemble_people_are_not_shown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,7 +98,7 @@ figures_are_drawn_from_a_results_file() {
     scripts/figures test "$dir/results" && scripts/report test "$dir/results" || return 1
     head -c 8 "$dir/results/figures/fig2.png" | od -An -tx1 | grep -q '89 50 4e 47' || return 1
     grep -q '2 of 3 cells' build/tmp/figures/test/fig2--box14--.gp || return 1
-    grep -q 'src="figures/fig2.png"' "$dir/results/report.html" || return 1
+    grep -q "2 of 3 cells" "$dir/results/index.html" || return 1
     sed -i 's/^box14,hat,0.5/hat,0.5/' "$dir/results/fig2.csv" # a row that lacks a field
     ! scripts/figures test "$dir/results" 2>/dev/null
 }

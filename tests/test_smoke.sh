@@ -22,6 +22,7 @@ sums() {
 # Also what people look at: the result files (timing column aside) and the sample sheets.
 collected() {
     (cd "$1" && for file in *.csv; do
+        [ "$file" != stages.csv ] || continue # when, and how long
         awk -f "$csv_awk" -f <(echo '
             /^#/ { print; next }
             { n = split_csv($0, f); for (i = 1; i <= n; i++) { if (!seen && f[i] == "seconds") skip = i; if (i != skip) printf "%s,", f[i] }

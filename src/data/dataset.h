@@ -2,6 +2,7 @@
 #ifndef BD_DATA_DATASET_H
 #define BD_DATA_DATASET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/pool.h"
@@ -30,6 +31,11 @@ typedef struct {
 /* bd_dataset_names -- "fashion-mnist, mnist, ...": what can be loaded; "folder" is any folder of PNG or JPEG files.
  *   tested   tests/test_settings.c */
 const char *bd_dataset_names(void);
+
+/* bd_dataset_of_people -- whether a data set shows people who can be recognised: pictures of it, and samples of models
+ * that learnt it, stay out of result files. What is in a folder nobody knows: false.
+ *   tested   tests/test_dataset_files.c */
+bool bd_dataset_of_people(const char *name);
 
 /* bd_dataset_load -- read, check and resize a data set. docs/data.md says which files each one has.
  * Folders searched when spec->dir is not given: $BADDIFF_DATA/NAME (which must exist when the variable

@@ -229,8 +229,12 @@ static bd_status add_row(bd_table *t, const bd_dag *d, const bd_cell *c, const c
 
 /* --- the file --- */
 
+/* Read by scripts/figures and scripts/report. */
+#define BD_SAMPLES_LEFT_OUT \
+    "# samples: left out, since the data set shows people and samples resemble them\n"
+
 static bd_status write_head(bd_writer *w, const bd_collected *n, const bd_recipe_file *f,
-                            const bd_backend *backend) {
+                            bool shown, const bd_backend *backend) {
     char fingerprint[1024];
     bd_machine machine;
     BD_TRY(backend->fingerprint(backend, fingerprint, sizeof fingerprint));
@@ -238,9 +242,10 @@ static bd_status write_head(bd_writer *w, const bd_collected *n, const bd_recipe
     for (char *p = fingerprint; *p; p++)
         if (*p == '\n') *p = ' ';
     BD_TRY(bd_writer_printf(
-        w, "# recipe: %s\n# title: %s\n# paper: %s\n# profile: %s\n# cells: %d of %d\n", f->name,
-        f->base.recipe_title, f->base.recipe_paper, f->profile[0] ? f->profile : "none", n->rows,
-        n->cells));
+        w,
+        "# recipe: %s\n# title: %s\n# paper: %s\n# profile: %s\n# cells: %d of %d\n# data: %s\n%s",
+        f->name, f->base.recipe_title, f->base.recipe_paper, f->profile[0] ? f->profile : "none",
+        n->rows, n->cells, f->base.data_set, shown ? "" : BD_SAMPLES_LEFT_OUT));
     int64_t T = f->base.diffusion_T;
     bd_model m;
     if (bd_file_is_dir(f->base.model_folder) && !bd_model_load_settings(&m, f->base.model_folder)) {
@@ -253,14 +258,15 @@ static bd_status write_head(bd_writer *w, const bd_collected *n, const bd_recipe
 
 /* suffix: "" of the cells, "-detection" of what tells them apart */
 static bd_status write_file(const bd_table *t, const char *suffix, const bd_collected *n,
-                            const bd_recipe_file *f, const char *dir, const bd_backend *backend) {
+                            const bd_recipe_file *f, bool shown, const char *dir,
+                            const bd_backend *backend) {
     char path[1200];
     bd_writer *w;
     int len = snprintf(path, sizeof path, "%s/%s%s.csv", dir, f->name, suffix);
     BD_REQUIRE(len > 0 && (size_t)len < sizeof path, BD_E_ARG, "%s: the path is too long", dir);
     BD_TRY(bd_file_mkdirs(dir));
     BD_TRY(bd_writer_create(&w, path));
-    bd_status st = write_head(w, n, f, backend);
+    bd_status st = write_head(w, n, f, shown, backend);
     if (!st) st = bd_table_write(t, w);
     if (st) {
         bd_writer_abort(w);
@@ -269,13 +275,13 @@ static bd_status write_file(const bd_table *t, const char *suffix, const bd_coll
     return bd_writer_commit(w);
 }
 
-static bd_status write_detection(const bd_collected *n, const bd_dag *d, int file, const char *runs,
-                                 const char *dir, const bd_backend *backend) {
+static bd_status write_detection(const bd_collected *n, const bd_dag *d, int file, bool shown,
+                                 const char *runs, const char *dir, const bd_backend *backend) {
     bd_table *t;
     BD_TRY(bd_table_create(&t));
     bd_status st = bd_detection_table(t, d, file, runs);
     if (!st && bd_table_rows(t) > 0)
-        st = write_file(t, "-detection", n, d->file[file], dir, backend);
+        st = write_file(t, "-detection", n, d->file[file], shown, dir, backend);
     bd_table_destroy(t);
     return st;
 }
@@ -285,6 +291,7 @@ bd_status bd_collect(bd_collected *out, const bd_dag *d, int file, const char *r
     bd_table *t;
     bd_status st = BD_OK;
     memset(out, 0, sizeof *out);
+    bool shown = !bd_montage_left_out(d, file);
     BD_TRY(bd_table_create(&t));
     for (int i = 0; i < d->n_cells && !st; i++) {
         if (d->cell[i].file != file) continue;
@@ -293,8 +300,8 @@ bd_status bd_collect(bd_collected *out, const bd_dag *d, int file, const char *r
         st = add_row(t, d, &d->cell[i], runs);
         out->rows++;
     }
-    if (!st && out->rows) st = write_file(t, "", out, d->file[file], dir, backend);
-    if (!st) st = write_detection(out, d, file, runs, dir, backend);
+    if (!st && out->rows) st = write_file(t, "", out, d->file[file], shown, dir, backend);
+    if (!st) st = write_detection(out, d, file, shown, runs, dir, backend);
     if (!st && out->rows) st = bd_montage(d, file, runs, dir);
     bd_table_destroy(t);
     return st;

@@ -86,7 +86,11 @@ static bd_status on_done_key(void *ctx, const char *path, int line, const char *
     char *end = NULL;
     if (strcmp(section, "done") != 0)
         return bd_fail(BD_E_ARG, "%s:%d: no section [%s] in DONE", path, line, section);
-    if (!strcmp(key, "finished") || !strcmp(key, "check")) return BD_OK;
+    if (!strcmp(key, "check")) return BD_OK;
+    if (!strcmp(key, "finished")) {
+        snprintf(d->finished, sizeof d->finished, "%s", value);
+        return BD_OK;
+    }
     if (!strcmp(key, "sums")) {
         snprintf(d->sums, sizeof d->sums, "%s", value);
         return BD_OK;

@@ -28,7 +28,8 @@ typedef struct {
     double seconds; /* of all sittings */
     double tflop;
     int threads;
-    char sums[65]; /* SHA-256 of the folder's SHA256SUMS (run/verify.h) */
+    char finished[32]; /* UTC; written by bd_done_write itself */
+    char sums[65];     /* SHA-256 of the folder's SHA256SUMS (run/verify.h) */
 } bd_done;
 
 BD_MUST_CHECK bd_status bd_done_write(const char *dir, const bd_done *d);

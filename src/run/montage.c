@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "data/dataset.h"
 #include "io/png.h"
 #include "metric/image.h"
 #include "run/folder.h"
@@ -159,6 +160,13 @@ static bd_status gallery(sheet *s, const bd_dag *d, int file, const char *runs) 
     return st;
 }
 
+bool bd_montage_left_out(const bd_dag *d, int file) {
+    for (int i = 0; i < d->n_cells; i++)
+        if (d->cell[i].file == file && bd_dataset_of_people(d->cell[i].recipe.data_set))
+            return true;
+    return false;
+}
+
 bd_status bd_montage(const bd_dag *d, int file, const char *runs, const char *dir) {
     sheet s = {0};
     bd_cell_role role = BD_CELL_CLASSIFIER;
@@ -169,6 +177,12 @@ bd_status bd_montage(const bd_dag *d, int file, const char *runs, const char *di
         rows++;
     }
     if (role == BD_CELL_CLASSIFIER) return BD_OK;
+    if (role != BD_CELL_GALLERY && bd_montage_left_out(d, file)) {
+        char path[1300];
+        int n = snprintf(path, sizeof path, "%s/grids/%s.png", dir, d->file[file]->name);
+        BD_REQUIRE(n > 0 && (size_t)n < sizeof path, BD_E_ARG, "%s: the path is too long", dir);
+        return bd_file_remove(path); /* an older one of other settings */
+    }
     bd_status st =
         role == BD_CELL_GALLERY ? gallery(&s, d, file, runs) : models(&s, d, file, runs, rows);
     if (!st) st = sheet_save(&s, dir, d->file[file]->name);
