@@ -180,6 +180,15 @@ bd_status bd_stage_schedule(bd_schedule *out, const bd_dag *d, int stage) {
     return st;
 }
 
+int64_t bd_stage_micros(const bd_dag *d, const bd_stage *s, const bd_loop_shape *shape) {
+    bd_loop_options o = bd_recipe_loop(&s->recipe, s->kind);
+    int64_t micros = bd_loop_shape_micros(shape, bd_loop_shape_leave(shape, &o));
+    int earlier = bd_stage_input(s, "earlier");
+    if (earlier < 0) return micros;
+    o.share = d->stage[earlier].recipe.finetune_stop;
+    return micros - bd_loop_shape_micros(shape, bd_loop_shape_leave(shape, &o));
+}
+
 static bd_status training_cost(bd_cost *c, const bd_dag *d, int stage, networks *all) {
     const bd_stage *s = &d->stage[stage];
     const bd_recipe *data = &d->stage[bd_stage_input(s, "data")].recipe;
@@ -194,14 +203,8 @@ static bd_status training_cost(bd_cost *c, const bd_dag *d, int stage, networks 
     o.tile = bd_stage_tile(s, o.tile, micro);
     BD_TRY(bd_loop_shape_init(&shape, &o, images));
     BD_TRY(find_network(&n, all, s, &unet, o.tile, 0, true));
-    int64_t micros = bd_loop_shape_micros(&shape, bd_loop_shape_leave(&shape, &o));
     double kept = o.share < 1 && o.share > 0 ? 4 : 1; /* the checkpoint has Adam's moments too */
-    int earlier = bd_stage_input(s, "earlier");
-    if (earlier >= 0) {
-        o.share = d->stage[earlier].recipe.finetune_stop;
-        micros -= bd_loop_shape_micros(&shape, bd_loop_shape_leave(&shape, &o));
-    }
-    int64_t tiles = micros * (micro / o.tile);
+    int64_t tiles = bd_stage_micros(d, s, &shape) * (micro / o.tile);
     c->tflop = (double)tiles * n->flops / 1e12;
     c->memory = n->memory;
     c->disk = kept * n->params;

@@ -6,6 +6,7 @@
 #include "nn/unet.h"
 #include "diffusion/schedule.h"
 #include "run/plan.h"
+#include "train/loop.h"
 
 typedef struct {
     double tflop;   /* convolutions and attention, multiply-adds x 2 */
@@ -43,5 +44,8 @@ BD_MUST_CHECK bd_status bd_stage_schedule(bd_schedule *out, const bd_dag *d, int
 /* bd_stage_unet -- the network of a stage's model; of an import, what its folder says where that is there.
  *   errors   BD_E_ARG: it has none, or those of bd_recipe_unet */
 BD_MUST_CHECK bd_status bd_stage_unet(bd_unet_config *out, const bd_dag *d, int stage);
+
+/* bd_stage_micros -- micro-batches that a training stage makes itself: not those of an earlier part that it goes on from. */
+int64_t bd_stage_micros(const bd_dag *d, const bd_stage *s, const bd_loop_shape *shape);
 
 #endif

@@ -57,8 +57,7 @@ static bd_status training_steps(bd_workload *w, double *steps, const bd_dag *d, 
     w->batch = o.batch;
     w->micro_batch = o.micro_batch;
     /* not those of the loop: the last batch of a pass is short */
-    *steps =
-        (double)bd_loop_shape_micros(&shape, bd_loop_shape_steps(&shape, &o)) / shape.accumulate;
+    *steps = (double)bd_stage_micros(d, s, &shape) / shape.accumulate;
     return BD_OK;
 }
 
