@@ -14,7 +14,8 @@ typedef enum {
     BD_STREAM_NOISE = 5,    /* index = place in the batch, step = optimiser step */
     BD_STREAM_PRIOR = 6,    /* index = sample number                          */
     BD_STREAM_SAMPLER = 7,  /* index = sample number, step = sampler step     */
-    BD_STREAM_BOOTSTRAP = 8 /* index = replicate                              */
+    BD_STREAM_BOOTSTRAP = 8, /* index = replicate                             */
+    BD_STREAM_CORRUPT = 9    /* index = sample number                         */
 } bd_stream;
 
 typedef struct {

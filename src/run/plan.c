@@ -33,17 +33,23 @@ static void hash_line(bd_sha256 *h, const char *a, const char *b, const char *c)
 }
 
 const char *bd_stage_file(bd_stage_kind kind) {
-    return kind == BD_KIND_moments ? "inception" : kind == BD_KIND_import ? "model" : "classifier";
-}
-
-bool bd_plan_has_network(bd_stage_kind kind) {
-    return kind == BD_KIND_pretrain || kind == BD_KIND_finetune || kind == BD_KIND_sample ||
-           kind == BD_KIND_features || kind == BD_KIND_classifier || kind == BD_KIND_moments;
+    switch (kind) {
+    case BD_KIND_moments: return "inception";
+    case BD_KIND_import: return "model";
+    case BD_KIND_lpips: return "lpips";
+    default: return "classifier";
+    }
 }
 
 /* Networks that measure do it in float32, whatever the ones that are measured compute in. */
 static bool measures(bd_stage_kind kind) {
-    return kind == BD_KIND_features || kind == BD_KIND_classifier || kind == BD_KIND_moments;
+    return kind == BD_KIND_features || kind == BD_KIND_classifier || kind == BD_KIND_moments ||
+           kind == BD_KIND_lpips;
+}
+
+bool bd_plan_has_network(bd_stage_kind kind) {
+    return kind == BD_KIND_pretrain || kind == BD_KIND_finetune || kind == BD_KIND_sample ||
+           measures(kind);
 }
 
 static void hash_backend(bd_sha256 *h, const bd_stage *s) {
