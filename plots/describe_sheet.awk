@@ -28,7 +28,7 @@ function restored(i, key, text, way, at) {
     }
     print size
     for (i = 1; i <= rows; i++) print "row_" i " = " quote(words[i])
-    print "rows = " rows "; columns = 0; left = 330; split = 0; over_left = \"\"; over_right = \"\"; groups = 5"
+    print "rows = " rows "; columns = 0; left = 345; split = 0; over_left = \"\"; over_right = \"\"; groups = 5"
     split("original,damaged,restored,damaged + trigger,restored", word, ",")
     for (i = 1; i <= 5; i++) print "group_" i " = " quote(word[i])
     print "heading = " quote(plain(meta["title"]))
