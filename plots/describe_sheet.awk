@@ -15,7 +15,28 @@ FILENAME == "plots/labels.tsv" { label[$1, $2] = $3; next }
 !columns { columns = split($0, name); for (i in name) at[name[i]] = i; next }
 /^./ && $(at["epoch"]) != "?" && $(at["epoch"]) != "0" { next } # a sheet has a row a model, not one an epoch
 { n++; for (i = 1; i <= columns; i++) row[n, name[i]] = $i; row[n, "way"] = sampler(n) }
+# Of restored pictures: a row a model, damage and way in, its two members the pictures without and with the trigger.
+function restored(i, key, text, way, at) {
+    for (i = 1; i <= n; i++) {
+        key = model(i) "," row[i, "trigger"] "," row[i, "target"] "," row[i, "corrupt"] "," row[i, "entry"] "," row[i, "way"] "," row[i, "seed"]
+        if (!(key in place)) {
+            place[key] = ++rows
+            way = row[i, "way"]; sub(/-fixed_[a-z]+/, "", way); sub(/-order2/, "", way); sub(/-from/, " from step ", way)
+            words[rows] = model(i) ", " row[i, "corrupt"] (varies("entry") ? ", " known("entry", row[i, "entry"]) : "") "\n" plain(way)
+        }
+        at = place[key]
+        if (row[i, "prior"] == "stamped" && row[i, "hit"] != "?") words[at] = words[at] sprintf(", h = %.3g", row[i, "hit"])
+    }
+    print size
+    for (i = 1; i <= rows; i++) print "row_" i " = " quote(words[i])
+    print "rows = " rows "; columns = 0; left = 345; split = 0; over_left = \"\"; over_right = \"\"; groups = 5"
+    split("original,damaged,restored,damaged + trigger,restored", word, ",")
+    for (i = 1; i <= 5; i++) print "group_" i " = " quote(word[i])
+    print "heading = " quote(plain(meta["title"]))
+    print "caption = " quote(plain("first 3 pictures of each; h: share of hits among all n = " row[1, "n_trigger"] " pictures with the trigger; profile " meta["profile"]))
+}
 END {
+    if (n && row[1, "mse_picture"] != "?") { restored(); exit }
     gallery = 1
     anp = row[1, "epoch"] != "?"
     for (i = 1; i <= n; i++) if (anp || row[i, "n_trigger"] != "?") gallery = 0
@@ -37,7 +58,7 @@ END {
         print "row_" rows " = " quote(text)
     }
     left = gallery ? 110 : 265
-    print "rows = " rows "; columns = " shown + 0 "; left = " left "; split = " (gallery ? 0 : "(sheet_w + 10) / 2")
+    print "rows = " rows "; columns = " shown + 0 "; groups = 0; left = " left "; split = " (gallery ? 0 : "(sheet_w + 10) / 2")
     print "over_left = " quote(gallery ? "trigger" : anp ? "from noise n, before" : "from noise n")
     print "over_right = " quote(anp ? "the same noise, after the last epoch" : varies("prior") ? "from the start named at the left" : "from noise + trigger, n + g")
     print "heading = " quote(plain(meta["title"]))

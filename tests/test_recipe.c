@@ -74,6 +74,18 @@ static void lists_are_those_of_the_modules(void **state) {
     }
     assert_string_equal(f->list, list);
     list[0] = '\0';
+    assert_int_equal(bd_field_find(&f, "sample.corrupt"), BD_OK);
+    for (int k = 0; k < BD_CORRUPT_COUNT; k++) {
+        strcat(list, k ? ", " : "");
+        strcat(list, bd_corrupt_name((bd_corrupt)k));
+    }
+    assert_string_equal(f->list, list);
+    bd_entry entry;
+    assert_int_equal(bd_field_find(&f, "sample.entry"), BD_OK);
+    assert_int_equal(bd_entry_parse(&entry, "?"), BD_E_ARG);
+    assert_string_equal(f->list, "noised, shifted, original");
+    assert_non_null(strstr(bd_error(), "noised, shifted or original"));
+    list[0] = '\0';
     assert_int_equal(bd_field_find(&f, "model.preset"), BD_OK);
     for (int k = 0; bd_unet_preset_at(k); k++) {
         strcat(list, k ? ", " : "");
@@ -317,6 +329,9 @@ static void cells_that_do_not_fit_together(void **state) {
         {"[sample]\norder = 2\n", {"sample.order = 2", "ddpm has none"}},
         {"[sample]\nsampler = deis\norder = 3\n", {"sample.order = 3", "deis has 1 to 2"}},
         {"[sample]\nfinal = zero\n", {"sample.final = zero", "ddpm has one way"}},
+        {"[sample]\nstart = 0.5\n", {"sample.prior = trigger", "image or stamped"}},
+        {"[sample]\ncorrupt = box\n", {"sample.prior = trigger", "image or stamped"}},
+        {"[sample]\nprior = image\nentry = shifted\n", {"sample.entry = shifted", "above 0"}},
         {"[finetune]\nfrom = given\n", {"finetune.from = given", "model.folder"}},
         {"[sweep]\nsample.steps = 10, 500\n", {"cell sample.steps=500", "r.ini"}}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {

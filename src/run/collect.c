@@ -21,6 +21,7 @@ enum {
     TRAINING,
     QUALITY,
     REFERENCES,
+    RESTORED,
     HITS,
     HITS_NOISE,
     HITS_CLEAN,
@@ -33,6 +34,7 @@ enum {
 
 static const char *const always[] = {"attack.trigger", "attack.target", "attack.poison_rate",
                                      "finetune.from",  "sample.clip",   "sample.prior"};
+static const char *const restoring[] = {"sample.corrupt", "sample.start", "sample.entry"};
 
 bool bd_cell_done(const bd_dag *d, const bd_cell *c, const char *runs) {
     for (int i = 0; i < BD_SLOT_COUNT; i++)
@@ -55,6 +57,11 @@ static bd_status set_keys(bd_table *t, const bd_cell *c, const bd_recipe_file *f
     for (size_t i = 0; i < n; i++) {
         const bd_field *f;
         BD_TRY(bd_field_find(&f, always[i]));
+        BD_TRY(set_key(t, &c->recipe, f));
+    }
+    for (size_t i = 0; c->slot[BD_SLOT_RESTORE] >= 0 && i < 3; i++) {
+        const bd_field *f;
+        BD_TRY(bd_field_find(&f, restoring[i]));
         BD_TRY(set_key(t, &c->recipe, f));
     }
     for (int i = 0; i < file->n_axes; i++)
@@ -133,21 +140,27 @@ static bd_status set_model_cell(bd_table *t, const bd_dag *d, const bd_cell *c, 
     BD_TRY(set_training(t, d, c, runs));
     BD_TRY(set_results(t, QUALITY, runs, &stage[slot[BD_SLOT_SCORE]], TAKE_REST, "", ""));
     BD_TRY(set_results(t, REFERENCES, runs, &stage[slot[BD_SLOT_TARGET]], TAKE_ALL, "", ""));
+    if (slot[BD_SLOT_RESTORE] >= 0)
+        BD_TRY(set_results(t, RESTORED, runs, &stage[slot[BD_SLOT_RESTORE]], TAKE_ALL, "", ""));
+    if (slot[BD_SLOT_LPIPS] >= 0)
+        BD_TRY(set_results(t, RESTORED, runs, &stage[slot[BD_SLOT_LPIPS]], TAKE_ALL, "", ""));
     BD_TRY(set_results(t, HITS, runs, &stage[slot[BD_SLOT_SCORE]], TAKE_HITS, "", ""));
     if (slot[BD_SLOT_SCORE_NOISE] >= 0)
         BD_TRY(set_results(t, HITS_NOISE, runs, &stage[slot[BD_SLOT_SCORE_NOISE]], TAKE_HITS,
                            "_noise", "; samples of the same sampler from plain noise"));
-    BD_TRY(set_results(t, HITS_CLEAN, runs, &stage[slot[BD_SLOT_SCORE_CLEAN]], TAKE_HITS, "_clean",
-                       "; clean samples"));
+    if (slot[BD_SLOT_SCORE_CLEAN] >= 0)
+        BD_TRY(set_results(t, HITS_CLEAN, runs, &stage[slot[BD_SLOT_SCORE_CLEAN]], TAKE_HITS,
+                           "_clean", "; clean samples"));
     if (slot[BD_SLOT_FCD] >= 0)
         BD_TRY(set_results(t, FCD, runs, &stage[slot[BD_SLOT_FCD]], TAKE_ALL, "", ""));
     if (slot[BD_SLOT_FID] >= 0)
         BD_TRY(set_results(t, FID, runs, &stage[slot[BD_SLOT_FID]], TAKE_ALL, "", ""));
     BD_TRY(set_one(t, COUNTS, runs, &stage[slot[BD_SLOT_TRIGGER]], "n", "n_trigger",
                    "triggered samples"));
-    BD_TRY(set_one(t, COUNTS, runs, &stage[slot[BD_SLOT_CLEAN]], "n", "n_clean", "clean samples"));
     BD_TRY(set_one(t, LABELS, runs, &stage[slot[BD_SLOT_TRIGGER]], "sampler", "sampler",
                    "sampler of triggered samples, network calls, settings"));
+    if (slot[BD_SLOT_CLEAN] < 0) return BD_OK;
+    BD_TRY(set_one(t, COUNTS, runs, &stage[slot[BD_SLOT_CLEAN]], "n", "n_clean", "clean samples"));
     return set_one(t, LABELS, runs, &stage[slot[BD_SLOT_CLEAN]], "sampler", "sampler_clean",
                    "sampler of clean samples, network calls, settings");
 }

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "metric/fid.h"
+#include "metric/lpips.h"
 #include "nn/classifier.h"
 #include "nn/model.h"
 #include "run/device.h"
@@ -233,6 +234,7 @@ static bd_status sampling_cost(bd_cost *c, const bd_dag *d, int stage, networks 
     c->tflop = evals * n->flops / 1e12;
     c->memory = n->memory;
     c->disk = (double)r->sample_n * unet.sample_size * unet.sample_size * unet.in_channels;
+    if (r->sample_start > 0) c->disk *= 2; /* and what was restored */
     return BD_OK;
 }
 
@@ -284,6 +286,16 @@ static bd_status moments_cost(bd_cost *c, const bd_dag *d, int stage, networks *
     return BD_OK;
 }
 
+/* A pair of pictures a comparison: to the target, and of restored ones to the originals three more. */
+static bd_status lpips_cost(bd_cost *c, const bd_dag *d, int stage) {
+    const bd_stage *s = &d->stage[stage], *from = &d->stage[bd_stage_input(s, "samples")];
+    double flops;
+    BD_TRY(bd_lpips_cost(&flops, (int)d->cell[s->cell].recipe.data_size));
+    int comparisons = bd_stage_input(s, "pictures") < 0 ? 1 : 4;
+    c->tflop = flops * comparisons * (double)from->recipe.sample_n / 1e12;
+    return BD_OK;
+}
+
 static bd_status classifier_cost(bd_cost *c, const bd_dag *d, int stage) {
     const bd_stage *s = &d->stage[stage];
     double flops;
@@ -324,6 +336,7 @@ static bd_status stage_cost(bd_cost *c, const bd_dag *d, int stage, networks *al
     case BD_KIND_sample: return sampling_cost(c, d, stage, all);
     case BD_KIND_anp: return anp_cost(c, d, stage, all);
     case BD_KIND_moments: return moments_cost(c, d, stage, all);
+    case BD_KIND_lpips: return lpips_cost(c, d, stage);
     case BD_KIND_classifier:
     case BD_KIND_features: return classifier_cost(c, d, stage);
     default: return BD_OK;

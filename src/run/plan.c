@@ -33,20 +33,24 @@ static void hash_line(bd_sha256 *h, const char *a, const char *b, const char *c)
 }
 
 const char *bd_stage_file(bd_stage_kind kind) {
-    return kind == BD_KIND_moments ? "inception" : kind == BD_KIND_import ? "model" : "classifier";
-}
-
-bool bd_plan_has_network(bd_stage_kind kind) {
-    return kind == BD_KIND_pretrain || kind == BD_KIND_finetune || kind == BD_KIND_sample ||
-           kind == BD_KIND_features || kind == BD_KIND_classifier || kind == BD_KIND_moments ||
-           kind == BD_KIND_anp;
+    switch (kind) {
+    case BD_KIND_moments: return "inception";
+    case BD_KIND_import: return "model";
+    case BD_KIND_lpips: return "lpips";
+    default: return "classifier";
+    }
 }
 
 /* Networks that measure do it in float32, whatever the ones that are measured compute in: folded into weights of 16
  * bits, a perturbation of 1e-4 would be rounded away. */
 static bool measures(bd_stage_kind kind) {
     return kind == BD_KIND_features || kind == BD_KIND_classifier || kind == BD_KIND_moments ||
-           kind == BD_KIND_anp;
+           kind == BD_KIND_lpips || kind == BD_KIND_anp;
+}
+
+bool bd_plan_has_network(bd_stage_kind kind) {
+    return kind == BD_KIND_pretrain || kind == BD_KIND_finetune || kind == BD_KIND_sample ||
+           measures(kind);
 }
 
 static void hash_backend(bd_sha256 *h, const bd_stage *s) {

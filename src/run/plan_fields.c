@@ -62,9 +62,12 @@ static void canonical_sample(bd_recipe *r) {
     const char *p = r->sample_prior;
     bool trigger =
         bd_is(p, "trigger") || bd_is(p, "trigger-zero") || bd_is(p, "stamped") || bd_is(p, "moved");
-    bool other = bd_is(p, "other");
+    bool other = bd_is(p, "other"), pictures = bd_is(p, "stamped") || bd_is(p, "image");
     if (!trigger) reset(r, "attack.trigger");
     if (!other) reset(r, "sample.other");
+    if (!pictures) reset(r, "sample.start");
+    if (!pictures) reset(r, "sample.corrupt");
+    if (r->sample_start == 0) reset(r, "sample.entry");
     if (!(trigger && bd_trigger_uses_art(r->attack_trigger)) &&
         !(other && bd_trigger_uses_art(r->sample_other)))
         reset(r, "attack.art");

@@ -43,6 +43,14 @@ static void describe_training(char *out, size_t size, const bd_recipe *r, bd_sta
                                                                               : "");
 }
 
+static void describe_restoring(char *out, size_t size, const bd_recipe *r) {
+    bool noised = !strcmp(r->sample_entry, "noised");
+    snprintf(out, size, "%" PRId64 " x %.12s from %g, %.8s %.12s%s%.12s", r->sample_n,
+             r->sample_sampler, r->sample_start,
+             strcmp(r->sample_corrupt, "none") ? r->sample_corrupt : "intact", r->sample_prior,
+             noised ? "" : ", ", noised ? "" : r->sample_entry);
+}
+
 static void describe_sample(char *out, size_t size, const bd_recipe *r) {
     char clip[24] = "", prior[48];
     bool trigger = !strcmp(r->sample_prior, "trigger");
@@ -87,14 +95,18 @@ void bd_stage_describe(char *out, size_t size, const bd_dag *d, int stage) {
     case BD_KIND_pretrain:
     case BD_KIND_finetune: describe_training(out, size, r, s->kind); return;
     case BD_KIND_import: describe_folder(out, size, r->model_folder); return;
-    case BD_KIND_sample: describe_sample(out, size, r); return;
+    case BD_KIND_sample:
+        if (r->sample_start > 0)
+            describe_restoring(out, size, r);
+        else
+            describe_sample(out, size, r);
+        return;
     case BD_KIND_anp: describe_anp(out, size, d, s); return;
     case BD_KIND_target: snprintf(out, size, "%s", r->attack_target); return;
     default: break;
     }
-    from = bd_stage_input(s, s->kind == BD_KIND_score ? "samples"
-                             : s->kind == BD_KIND_fcd ? "features"
-                                                      : "images");
+    from = bd_stage_input(s, s->kind == BD_KIND_fcd ? "features" : "images");
+    if (from < 0) from = bd_stage_input(s, "samples");
     snprintf(out, size, "%s", from >= 0 ? d->stage[from].name : "");
 }
 
@@ -226,11 +238,12 @@ static bd_status run_needed(bd_runner *r, const bool *needed, bool *failed) {
 
 /* What is found out early costs no day of training. */
 static bd_status check_weights(const bd_runner *r, const bool *needed) {
-    char path[1400];
+    char path[1400], heads[1400];
     for (int i = 0; i < r->dag->n_stages; i++) {
         const bd_stage *s = &r->dag->stage[i];
-        if (needed[i] && s->kind == BD_KIND_moments && !bd_stage_done(r->runs, s))
-            BD_TRY(bd_stage_moments_ready(path, sizeof path, s));
+        if (!needed[i] || bd_stage_done(r->runs, s)) continue;
+        if (s->kind == BD_KIND_moments) BD_TRY(bd_stage_moments_ready(path, sizeof path, s));
+        if (s->kind == BD_KIND_lpips) BD_TRY(bd_stage_lpips_ready(path, heads, sizeof path, s));
     }
     return BD_OK;
 }

@@ -78,6 +78,7 @@ bd_status bd_recipe_sampler(bd_sampler_spec *out, const bd_recipe *r) {
     out->steps = (int)r->sample_steps;
     out->eta = r->sample_eta;
     out->order = (int)r->sample_order;
+    out->start = r->sample_start;
     BD_TRY(bd_spacing_parse(&out->spacing, r->sample_spacing));
     BD_TRY(bd_final_parse(&out->final, r->sample_final));
     BD_TRY(bd_variance_parse(&out->variance, r->sample_variance));
