@@ -56,7 +56,7 @@ PROGRAM   := $(if $(wildcard src/cli/main.c),$(BUILD)/baddiff)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all tests test reproduce figures regress report verify bench bench-peer growth lint fetch deps deps-first clean help FORCE
+.PHONY: all tests test reproduce figures regress report appendix verify bench bench-peer growth lint fetch deps deps-first clean help FORCE
 
 all: $(PROGRAM) $(BUILD)/libbaddiff.a ## build the program (build/release/baddiff)
 
@@ -76,6 +76,9 @@ regress: $(BUILD)/baddiff ## compare results/PROFILE with experiments/expected; 
 
 report: ## write results/PROFILE/index.html, one page with all of it
 	@scripts/report $(PROFILE)
+
+appendix: $(BUILD)/baddiff ## write docs/artifact-appendix.md: each claim, its command, its price
+	@BADDIFF=$(BUILD)/baddiff scripts/appendix
 
 verify: $(BUILD)/baddiff ## is results/PROFILE, with all that stands behind it, still what was made? names each file that changed
 	@$(BUILD)/baddiff verify results/$(PROFILE)
