@@ -118,5 +118,13 @@ exponents_of_growth_are_slopes() {
     ! scripts/growth --colour red 2>/dev/null
 }
 
+# Every claim has its line in the artifact appendix; one that has not is named.
+the_appendix_has_every_claim() {
+    scripts/appendix --check || return 1
+    mkdir -p "$dir/tree/docs" "$dir/tree/scripts" && cp -r experiments plots "$dir/tree" && cp scripts/appendix scripts/columns.awk "$dir/tree/scripts" || return 1
+    grep -v '^| `five-percent` ' docs/artifact-appendix.md >"$dir/tree/docs/artifact-appendix.md"
+    ! "$dir/tree/scripts/appendix" --check 2>"$dir/err" && grep -q five-percent "$dir/err"
+}
+
 mapfile -t names < <(declare -F | awk '$3 !~ /^(count|tap)$/ { print $3 }')
 tap "${names[@]}"
