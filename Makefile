@@ -12,7 +12,7 @@ comma   := ,
 CONFIG  := $(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)$(if $(findstring clang,$(CC)),-clang)
 BUILD   ?= build/$(CONFIG)
 Q       := $(if $(filter 1,$(V)),,@)
-export CC PROFILE THREADS LAUNCH ALL SET BUILD NO_INSTALL SBATCH_ARGS SLURM_MAX SLURM_TRIES SLURM_POLL SLURM_STALL DRY
+export CC PROFILE THREADS LAUNCH ALL FULL SET BUILD NO_INSTALL DRY CHECK SBATCH_ARGS SLURM_MAX SLURM_TRIES SLURM_POLL SLURM_STALL
 
 # What this compiler knows of the OpenSSF hardening guide is asked once and kept.
 HARDEN_WISH := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -mbranch-protection=standard \
@@ -56,7 +56,7 @@ PROGRAM   := $(if $(wildcard src/cli/main.c),$(BUILD)/baddiff)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all tests test reproduce slurm figures regress report bench bench-peer growth lint fetch deps deps-first clean help FORCE
+.PHONY: all tests test reproduce slurm figures regress report appendix verify bench bench-peer growth lint fetch deps deps-first clean help FORCE
 
 all: $(PROGRAM) $(BUILD)/libbaddiff.a ## build the program (build/release/baddiff)
 
@@ -77,8 +77,14 @@ figures: ## draw results/PROFILE/figures from the CSVs that are there
 regress: $(BUILD)/baddiff ## compare results/PROFILE with experiments/expected; fails outside a band
 	@$(BUILD)/baddiff regress --profile $(PROFILE)
 
-report: $(BUILD)/baddiff ## write results/PROFILE/report.html
+report: ## write results/PROFILE/index.html, one page with all of it
 	@scripts/report $(PROFILE)
+
+appendix: $(BUILD)/baddiff ## write docs/artifact-appendix.md: each claim, its command, its price
+	@BADDIFF=$(BUILD)/baddiff scripts/appendix
+
+verify: $(BUILD)/baddiff ## is results/PROFILE, with all that stands behind it, still what was made? names each file that changed
+	@$(BUILD)/baddiff verify results/$(PROFILE)
 
 bench-peer: $(BUILD)/baddiff ## development: time the UNets here and in PyTorch + diffusers, turn by turn (PEER_PYTHON=python3)
 	@$(or $(PEER_PYTHON),python3) tests/peer/bench.py --baddiff $(BUILD)/baddiff --threads $(or $(THREADS),2) $(PEER_ARGS)
@@ -102,12 +108,13 @@ clean: ## remove this configuration's build folder; runs and results stay
 	rm -rf $(BUILD)
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' Makefile tests/fuzz/fuzz.mk tests/gpu/gpu.mk | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' Makefile tests/fuzz/fuzz.mk tests/faults/faults.mk tests/gpu/gpu.mk | sed -E 's/:.*## /\t/' | expand -t 12
 	@printf '%s\n' '' 'settings (VAR=value):' \
 	    '  PROFILE=mini|smoke  what to reproduce        THREADS=N    worker threads (default: all cores)' \
 	    '  ALL=1               every recipe, not only   LAUNCH=CMD   prefix of each stage, with -jN on a cluster:' \
 	    "                      the profile's own                     LAUNCH='srun -c 8' -j64" \
 	    '  SET=A.B=VALUE       a setting on top of every recipe (several: SET="..." with spaces)' \
+	    '  DRY=1               only print the plan      CHECK=0      start although something is missing' \
 	    '  NO_INSTALL=1        no package manager       CC=clang     another compiler, own build folder' \
 	    '  SAN=address,undefined  sanitizer build       WERROR=1     warnings are errors   V=1  show commands'
 
@@ -166,6 +173,7 @@ $(TEST_PROG): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELP_OBJ) $(BUILD)/libbaddi
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter-out %.a,$^) $(filter %.a,$^) -lcmocka $(ALL_LDLIBS)
 
 include tests/fuzz/fuzz.mk
+include tests/faults/faults.mk
 include tests/gpu/gpu.mk
 
 -include $(ALL_OBJ:.o=.d)

@@ -11,8 +11,9 @@ function value(name,   i) {
 }
 
 BEGIN {
-    wanted = split("attack.poison_rate attack.trigger attack.target finetune.from sample.clip sample.prior seed " \
-                   "hit hit_lo hit_hi mse mse_black mse_flat fcd fcd_floor fcd_control n_trigger n_clean sampler", want, " ")
+    wanted = split("attack.poison_rate attack.trigger attack.target finetune.from finetune.stop sample.clip sample.prior sample.corrupt sample.entry seed " \
+                   "hit hit_lo hit_hi mse mse_black mse_flat fcd fcd_floor fcd_control fid n_trigger n_clean sampler " \
+                   "anp.lr anp.budget epoch deviation n mse_min hit_max mse_picture mse_input", want, " ")
 }
 { sub(/\r$/, "") }
 /^# [A-Za-z_]+: / { key = $2; sub(/:$/, "", key); sub(/^# [A-Za-z_]+: */, ""); print "# " key "\t" $0; next }

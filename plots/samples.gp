@@ -1,7 +1,7 @@
 # A sample sheet with words: grids/RECIPE.png pixel for pixel, what each row is at its left, what the two halves are above.
 # Set by the caller: sheet (PNG), out, sheet_w, sheet_h, heading, caption, left (width of the words), rows (how many), row_1 ...
 # row_N (their words), split (x of the right half, 0: none), over_left, over_right (words above the halves), columns (of a
-# gallery: how many targets), column_1 ... (their names).
+# gallery: how many targets), column_1 ... (their names), groups (of restored pictures: how many kinds), group_1 ... (their names).
 set encoding utf8
 head = 84; foot = 46; margin = 24
 w = left + sheet_w + margin > 480 ? left + sheet_w + margin : 480; h = head + sheet_h + foot
@@ -32,5 +32,10 @@ field = columns > 0 ? (sheet_w - 8.0) / (columns + 1) : 0 # a picture and the li
 do for [i = 1:columns] {
     set label 4 + rows + i value(sprintf("column_%d", i)) at screen px(left + 10 + field * (i + 0.48)), py(head - 14) center \
         font "DejaVu Sans,11" textcolor rgb soft
+}
+# Of restored pictures: equal groups of fields, 10 apart, a word above each
+do for [i = 1:groups] {
+    set label 4 + rows + columns + i value(sprintf("group_%d", i)) \
+        at screen px(left + (i - 0.5) * (sheet_w - 10.0 * (groups - 1)) / groups + 10 * (i - 1)), py(head - 14) center textcolor rgb soft
 }
 plot sheet binary filetype=png with rgbimage

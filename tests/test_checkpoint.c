@@ -144,6 +144,26 @@ static void test_the_last_two_are_kept(void **state) {
     assert_true(bd_file_exists(DIR_NAME "/other.safetensors"));
 }
 
+static void test_another_run_can_be_gone_on_from(void **state) {
+    fixture *f = *state;
+    static const char next[] = DIR_NAME "-next";
+    assert_int_equal(bd_file_remove_tree(next), BD_OK);
+    assert_int_equal(bd_file_mkdirs(next), BD_OK);
+    assert_int_equal(bd_checkpoint_take(next, DIR_NAME), BD_E_MISSING);
+    assert_int_equal(save(f, 7), BD_OK);
+    assert_int_equal(save(f, 12), BD_OK);
+    assert_int_equal(bd_checkpoint_take(next, DIR_NAME), BD_OK);
+    bd_checkpoint_state at;
+    assert_int_equal(bd_checkpoint_load(&at, &f->b.p, &f->b.m, &f->b.v, next, "settings"), BD_OK);
+    assert_int_equal(at.step, 12);
+    /* what a run has done itself counts for more */
+    assert_int_equal(save(f, 20), BD_OK);
+    assert_int_equal(bd_checkpoint_take(next, DIR_NAME), BD_OK);
+    assert_int_equal(bd_checkpoint_load(&at, &f->b.p, &f->b.m, &f->b.v, next, "settings"), BD_OK);
+    assert_int_equal(at.step, 12);
+    assert_int_equal(bd_file_remove_tree(next), BD_OK);
+}
+
 static void test_other_settings_are_refused(void **state) {
     fixture *f = *state;
     assert_int_equal(save(f, 1), BD_OK);
@@ -283,6 +303,7 @@ int main(void) {
         TEST(test_round_trip_is_bitwise),
         TEST(test_an_empty_folder_is_missing),
         TEST(test_the_last_two_are_kept),
+        TEST(test_another_run_can_be_gone_on_from),
         TEST(test_other_settings_are_refused),
         TEST(test_every_damaged_byte_is_noticed),
         TEST(test_every_cut_is_noticed),

@@ -87,9 +87,10 @@ check "the plan as a list: one command a stage, inputs before users" eval 'run 0
         for (i = 1; i <= n; i++) if (in_[i] != \"-\" && !(in_[i] in seen)) exit 1; seen[\$1] = 1; stages++ } END { exit !(stages > 5) }" "$tmp/out" &&
     eval "set -- $(tail -n 1 "$tmp/out" | cut -f 6)" && [ "$4" = "recipe.title=a \"b\" \$c" ]'
 check "an unknown profile has no verdicts" refuses "nosuch" regress --profile nosuch
-check "mini stays within 200 TFLOP" eval 'run 0 plan --profile mini --runs "$tmp/none" &&
+check "mini stays within 200 TFLOP" eval 'run 0 plan --profile mini --no-calibration --runs "$tmp/none" &&
     sed -n "s/.*done; \([0-9.]*\) TFLOP in all.*/\1/p" "$tmp/out" | awk "{ n++; bad = bad || \$1 > 200 || \$1 < 50 } END { exit !(n == 1 && !bad) }"'
-check "nothing is expected of smoke" run 0 regress --profile smoke
+check "nothing of the paper is comparable with smoke" eval 'run 0 regress --profile smoke --results "$tmp/smoke" &&
+    grep -q "^NOT COMPARABLE .*profile smoke, not paper core" "$tmp/out" && ! grep -Eq "REPRODUCED|DEVIATES" "$tmp/smoke/verdicts.csv"'
 
 # stopped by a signal: 75, and the same command goes on from the checkpoint
 "$baddiff" train tests/small.ini -s pretrain.steps=100000 --runs "$tmp/r1" >"$tmp/out" 2>"$tmp/err" &

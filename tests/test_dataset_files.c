@@ -342,7 +342,10 @@ static void a_named_set_must_be_whole(void **state) {
         spec.split = "train+test";
         assert_int_equal(bd_dataset_load(&d, &spec), BD_E_ARG);
         assert_non_null(strstr(bd_error(), "no test part"));
+        assert_true(bd_dataset_of_people(sets[i].name));
     }
+    assert_false(bd_dataset_of_people("cifar10"));
+    assert_false(bd_dataset_of_people("folder"));
 }
 
 #define WITH(before, f) cmocka_unit_test_setup_teardown(f, before, tidy)

@@ -81,6 +81,14 @@ static void large_files_pass_through_the_buffer(void **state) {
         assert_memory_equal(data, bytes, n);
         free(data);
     }
+    assert_int_equal(bd_file_copy(DIR_ "/copy", DIR_ "/large"), BD_OK);
+    void *data;
+    size_t got;
+    assert_int_equal(bd_file_read(&data, &got, DIR_ "/copy", n), BD_OK);
+    assert_int_equal(got, n);
+    assert_memory_equal(data, bytes, n);
+    free(data);
+    assert_int_equal(bd_file_copy(DIR_ "/copy", DIR_ "/nothing"), BD_E_MISSING);
     free(bytes);
 }
 
@@ -258,6 +266,17 @@ static void a_killed_writer_is_swept(void **state) {
     assert_int_equal(names_in(DIR_), 3);
     expect_file(DIR_ "/f", "old");
     assert_int_equal(bd_file_sweep_temps(DIR_ "/none"), BD_OK);
+    /* nor do those in folders below stay, but what a link leads to is not ours */
+    assert_int_equal(bd_file_mkdirs(DIR_ "/below/deep"), BD_OK);
+    assert_int_equal(bd_file_mkdirs(DIR_ "-else"), BD_OK);
+    assert_int_equal(bd_file_write(DIR_ "/below/deep/f.tmp.7", "x", 1), BD_OK);
+    assert_int_equal(bd_file_write(DIR_ "-else/f.tmp.7", "x", 1), BD_OK);
+    assert_int_equal(symlink("../../test_file-else", DIR_ "/below/link"), 0);
+    assert_int_equal(bd_file_sweep_temps(DIR_), BD_OK);
+    assert_false(bd_file_exists(DIR_ "/below/deep/f.tmp.7"));
+    assert_true(bd_file_exists(DIR_ "-else/f.tmp.7"));
+    assert_int_equal(bd_file_remove_tree(DIR_ "/below"), BD_OK);
+    assert_int_equal(bd_file_remove_tree(DIR_ "-else"), BD_OK);
     /* A stale temp file under our own process id is in no one's way. */
     char temp[256];
     snprintf(temp, sizeof temp, DIR_ "/f.tmp.%ld", (long)getpid());

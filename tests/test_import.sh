@@ -89,7 +89,7 @@ settings_that_do_not_fit_are_refused() {
 
 # Each line of the expectations speaks of exactly one cell of the table, and of a number that the cell has.
 every_expectation_of_the_releases_has_its_cell() {
-    "$program" plan --profile releases --runs "$dir/none" >"$dir/plan" 2>"$dir/err" || return 1
+    "$program" plan --profile releases --stages --no-calibration --runs "$dir/none" >"$dir/plan" 2>"$dir/err" || return 1
     [ "$(grep -c '^import-' "$dir/plan")" = 10 ] || return 1
     awk -f plots/csv.awk -f <(echo '
         /^#/ { next }
@@ -140,7 +140,7 @@ a_manifest_of_a_table_is_a_recipe() {
     run table table || return 1
     local manifest n=0
     for manifest in "$dir"/table/*/manifest.ini; do
-        "$program" plan "$manifest" --runs "$dir/none" >"$dir/out" 2>"$dir/err" || { sed 's/^/# /' "$dir/err"; return 1; }
+        "$program" plan "$manifest" --stages --no-calibration --runs "$dir/none" >"$dir/out" 2>"$dir/err" || { sed 's/^/# /' "$dir/err"; return 1; }
         grep -q "^$(basename "$(dirname "$manifest")") " "$dir/out" || return 1
         n=$((n + 1))
     done

@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "cpu/cpu.h"
+#include "hash_lpips.h"
 #include "hash_weights.h"
 #include "io/safetensors.h"
 #include "metric/lpips.h"
@@ -23,7 +24,7 @@
 #define ALEXNET TMP "/alexnet.safetensors"
 #define HEADS TMP "/heads.safetensors"
 
-enum { MAX_SIDE = 64, MAX = MAX_SIDE * MAX_SIDE * 3, EXTRA = 1 };
+enum { MAX_SIDE = 64, MAX = MAX_SIDE * MAX_SIDE * 3 };
 
 static void ok(bd_status st) {
     if (st) fail_msg("status %d: %s", st, bd_error());
@@ -36,51 +37,11 @@ static const bd_lpips_spec *spec(void) {
     return &s;
 }
 
-static void save_alexnet(void) {
-    bd_params p;
-    char names[10][32];
-    bd_st_tensor t[10 + EXTRA] = {{0}};
-    ok(bd_lpips_params(&p));
-    assert_int_equal(p.n, 10);
-    for (int i = 0; i < p.n; i++) {
-        t[i] = bd_params_tensor(&p, i);
-        snprintf(names[i], sizeof names[i], "features.%s", p.at[i].name);
-        t[i].name = names[i];
-        bool bias = t[i].rank == 1;
-        double fan_in = (double)p.at[i].count / p.at[i].dim[0];
-        hash_values(p.data + p.at[i].first, p.at[i].count, names[i],
-                    bias ? 0.02 : 1.5 / sqrt(fan_in));
-    }
-    t[10] = t[1]; /* the classifier's layers are in the file, and not wanted */
-    t[10].name = "classifier.6.bias";
-    ok(bd_safetensors_save(ALEXNET, t, 11, NULL, 0));
-    bd_params_clear(&p);
-}
-
-static void make_heads(bd_st_tensor t[BD_LPIPS_LAYERS], char names[BD_LPIPS_LAYERS][32],
-                       float data[BD_LPIPS_LAYERS][BD_LPIPS_CHANNELS]) {
-    for (int i = 0; i < BD_LPIPS_LAYERS; i++) {
-        int c = bd_lpips_channels(i);
-        snprintf(names[i], 32, "lin%d.model.1.weight", i);
-        hash_values_around(data[i], (size_t)c, names[i], 0.5, 0.5);
-        t[i] = (bd_st_tensor){.name = names[i],
-                              .dtype = BD_F32,
-                              .rank = 4,
-                              .dim = {1, c, 1, 1},
-                              .data = data[i],
-                              .bytes = (size_t)c * sizeof(float)};
-    }
-}
-
 static int setup(void **state) {
     (void)state;
-    bd_st_tensor t[BD_LPIPS_LAYERS];
-    char names[BD_LPIPS_LAYERS][32];
-    float data[BD_LPIPS_LAYERS][BD_LPIPS_CHANNELS];
     ok(bd_file_mkdirs(TMP));
-    save_alexnet();
-    make_heads(t, names, data);
-    ok(bd_safetensors_save(HEADS, t, BD_LPIPS_LAYERS, NULL, 0));
+    hash_lpips_alexnet(ALEXNET);
+    hash_lpips_heads(HEADS);
     ok(bd_pool_create(&pool, 1));
     return 0;
 }

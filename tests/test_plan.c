@@ -13,7 +13,10 @@
 #include "base/file.h"
 #include "cpu/cpu.h"
 #include "metric/fid.h"
+#include "metric/lpips.h"
 #include "run/cost.h"
+#include "run/folder.h"
+#include "run/montage.h"
 #include "run/plan.h"
 #include "run/settings.h"
 
@@ -360,6 +363,119 @@ static void fid_adds_stages_and_changes_none(void **state) {
     assert_int_equal(unsetenv("BADDIFF_DATA"), 0);
 }
 
+/* Every stage is marked as finished and has no samples: a sheet that is wanted fails, one that is left out does not and
+ * takes an older one with it. */
+static void samples_that_resemble_people_are_not_shown(void **state) {
+    (void)state;
+    static const char *const set[] = {"celebahq", "celeba", "cifar10"};
+    for (int i = 0; i < 3; i++) {
+        char text[400], path[300];
+        snprintf(text, sizeof text,
+                 "[recipe]\ncontrols = none\n[data]\nset = %s\nsize = 64\n[attack]\npoison_rate = "
+                 "0.5\n[metric]\nfcd = off\n",
+                 set[i]);
+        planned *p = plan(text);
+        assert_int_equal(bd_file_remove_tree(DIR "/people"), BD_OK);
+        for (int k = 0; k < p->dag.n_stages; k++) {
+            snprintf(path, sizeof path, DIR "/people/%s", p->dag.stage[k].name);
+            assert_int_equal(bd_file_mkdirs(path), BD_OK);
+            assert_int_equal(bd_done_write(path, &(bd_done){.threads = 1}), BD_OK);
+        }
+        assert_int_equal(bd_file_mkdirs(DIR "/people/grids"), BD_OK);
+        assert_int_equal(bd_file_write(DIR "/people/grids/r.png", "old", 3), BD_OK);
+        bool people = i < 2;
+        assert_int_equal(bd_montage_left_out(&p->dag, 0), people);
+        assert_int_equal(bd_montage(&p->dag, 0, DIR "/people", DIR "/people"),
+                         people ? BD_OK : BD_E_MISSING);
+        assert_int_equal(bd_file_exists(DIR "/people/grids/r.png"), !people);
+        done(p);
+    }
+}
+
+#define RESTORING                                                                   \
+    "[sample]\nstart = 0.5\nsteps = 20\nn = 16\nn_noise = 8\n[recipe]\ncontrols = " \
+    "rate0\n[sweep]\n"                                                              \
+    "sample.prior = image, stamped\nsample.corrupt = box, line\n"
+
+/* Four cells and four of the control; per cell one chain, a score and a restore, and nothing from plain noise. */
+static void restoring_cells_have_no_clean_samples(void **state) {
+    (void)state;
+    planned *p = plan(RESTORING);
+    assert_int_equal(p->dag.n_cells, 4 + 4);
+    assert_int_equal(count(&p->dag, BD_KIND_sample), 8);
+    assert_int_equal(count(&p->dag, BD_KIND_restore), 8);
+    assert_int_equal(count(&p->dag, BD_KIND_score), 8);
+    assert_int_equal(count(&p->dag, BD_KIND_features) + count(&p->dag, BD_KIND_fcd), 0);
+    for (int i = 0; i < p->dag.n_cells; i++) {
+        const int *slot = p->dag.cell[i].slot;
+        assert_int_equal(slot[BD_SLOT_CLEAN], -1);
+        assert_int_equal(slot[BD_SLOT_LPIPS], -1);
+        const bd_stage *s = &p->dag.stage[slot[BD_SLOT_TRIGGER]];
+        assert_int_equal(bd_stage_input(&p->dag.stage[slot[BD_SLOT_RESTORE]], "pictures"),
+                         bd_stage_input(s, "pictures"));
+        assert_string_equal(p->dag.stage[bd_stage_input(s, "pictures")].recipe.data_split, "test");
+    }
+    done(p);
+}
+
+/* What a chain that starts late costs, and that the settings leave all other stages alone. */
+static void a_chain_that_starts_late_costs_less(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        int whole, late; /* network calls of 20 steps, and of the last 10 */
+    } cases[] = {{"ddpm", 20, 10}, {"unipc", 20, 10}, {"heun", 39, 19}, {"pndm", 29, 19}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[2][256];
+        double tflop[2];
+        for (int k = 0; k < 2; k++) {
+            snprintf(text[k], sizeof text[k],
+                     "[sample]\nprior = image\nsteps = 20\nn = 16\nsampler = %s\n%s", cases[i].name,
+                     k ? "start = 0.5\ncorrupt = line\n" : "");
+            planned *p = plan(text[k]);
+            assert_int_equal(
+                bd_stage_tflop(&tflop[k], &p->dag, p->dag.cell[0].slot[BD_SLOT_TRIGGER]), BD_OK);
+            done(p);
+        }
+        assert_true(fabs(tflop[1] / tflop[0] - (double)cases[i].late / cases[i].whole) < 1e-12);
+    }
+    planned *a = plan("[sample]\nprior = image\nn_noise = 8\n"),
+            *b = plan("[sample]\nprior = image\nn_noise = 8\ncorrupt = line\n");
+    assert_string_equal(id_of(a, BD_SLOT_NOISE), id_of(b, BD_SLOT_NOISE));
+    assert_string_equal(id_of(a, BD_SLOT_CLEAN), id_of(b, BD_SLOT_CLEAN));
+    assert_string_not_equal(id_of(a, BD_SLOT_TRIGGER), id_of(b, BD_SLOT_TRIGGER));
+    done(a);
+    done(b);
+}
+
+/* One stage a cell; weights as in fid_adds_stages_and_changes_none. */
+static void lpips_adds_stages_and_changes_none(void **state) {
+    (void)state;
+    assert_int_equal(bd_file_mkdirs(DIR "/empty"), BD_OK);
+    assert_int_equal(setenv("BADDIFF_DATA", DIR "/empty", 1), 0);
+    char path[2][512];
+    bool here = !bd_lpips_weights(path[0], path[1], sizeof path[0], NULL, NULL);
+    planned *p = plan(RESTORING), *q = plan(RESTORING "[metric]\nlpips = on\n");
+    assert_int_equal(count(&q->dag, BD_KIND_lpips), 8);
+    assert_int_equal(q->dag.n_stages, p->dag.n_stages + 8);
+    for (int i = 0; i < p->dag.n_stages; i++) assert_true(has(&q->dag, p->dag.stage[i].id));
+    const bd_stage *s = &q->dag.stage[q->dag.cell[0].slot[BD_SLOT_LPIPS]];
+    if (!here) assert_string_equal(s->file_sha256, BD_LPIPS_PUBLISHED);
+    assert_string_equal(s->precision, "f32");
+    done(p);
+    done(q);
+    static const char other[] = "[metric]\nlpips = on\nlpips_folder = " DIR "/nowhere\n";
+    bd_recipe_file file;
+    bd_dag dag = {0};
+    assert_int_equal(bd_file_write(DIR "/r.ini", other, strlen(other)), BD_OK);
+    assert_int_equal(bd_recipe_load(&file, DIR "/r.ini", NULL, false, NULL, 0), BD_OK);
+    assert_int_equal(bd_dag_add(&dag, &file), BD_E_MISSING);
+    assert_non_null(strstr(bd_error(), "nowhere"));
+    bd_dag_clear(&dag);
+    bd_recipe_file_clear(&file);
+    assert_int_equal(unsetenv("BADDIFF_DATA"), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cells_share_what_they_have_in_common),
@@ -376,6 +492,10 @@ int main(void) {
         cmocka_unit_test(stages_are_found_by_name),
         cmocka_unit_test(a_missing_classifier_is_said_at_once),
         cmocka_unit_test(costs),
-        cmocka_unit_test(fid_adds_stages_and_changes_none)};
+        cmocka_unit_test(fid_adds_stages_and_changes_none),
+        cmocka_unit_test(samples_that_resemble_people_are_not_shown),
+        cmocka_unit_test(restoring_cells_have_no_clean_samples),
+        cmocka_unit_test(a_chain_that_starts_late_costs_less),
+        cmocka_unit_test(lpips_adds_stages_and_changes_none)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,6 +93,13 @@ a_filter_of_other_order_is_seen() {
         CMOCKA_MESSAGE_OUTPUT=TAP red order gradients_equal_pytorch "$build/tests/test_cuda_engine"
 }
 
+# The loop goes down; a perturbation that goes with it leaves every model as it is, and finds nothing.
+a_descent_in_place_of_the_ascent_is_seen() {
+    plant descent src/train/anp.c 's/grad->data\[i\] = -grad->data\[i\];/grad->data[i] = +grad->data[i];/' &&
+        built descent tests/test_anp &&
+        CMOCKA_MESSAGE_OUTPUT=TAP red descent test_ascent_raises_the_clean_loss "$build/tests/test_anp"
+}
+
 names=(a_thread_dependent_sum_is_seen openmp_threads_are_seen a_missing_barrier_is_seen an_out_of_bounds_read_is_seen
-    a_wrong_stride_is_seen a_filter_of_other_order_is_seen)
+    a_wrong_stride_is_seen a_filter_of_other_order_is_seen a_descent_in_place_of_the_ascent_is_seen)
 tap "${names[@]}"

@@ -1,4 +1,5 @@
-/* Oracles: exact sums worked out here from the definitions; bit equality where a control demands it. */
+/* Oracles: exact sums worked out here from the definitions; bit equality where a control demands it; moments. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -119,6 +120,109 @@ static void other_trigger_and_moved_box(void **state) {
     }
 }
 
+/* --- pictures that enter later --- */
+
+static bd_prior_spec picture_spec(fixture *f, bd_prior_kind kind, bd_entry entry) {
+    return (bd_prior_spec){.kind = kind,
+                           .S = S,
+                           .C = C,
+                           .trigger = f->box,
+                           .images = f->images[0],
+                           .n_images = IMAGES,
+                           .corrupt = BD_CORRUPT_LINE,
+                           .entry = entry,
+                           .keep = 0.6,
+                           .noise = 0.8};
+}
+
+static void enter(fixture *f, bd_prior_kind kind, bd_entry entry, float *picture) {
+    bd_prior *p;
+    bd_prior_spec spec = picture_spec(f, kind, entry);
+    if (bd_prior_create(&p, &spec)) fail_msg("%s", bd_error());
+    memcpy(f->x, f->noise, sizeof f->x);
+    assert_int_equal(bd_prior_apply(p, f->x, 2), BD_OK);
+    assert_int_equal(bd_prior_picture(picture, p, 2), BD_OK);
+    bd_prior_destroy(p);
+}
+
+/* Line is column 15, and the box trigger lies on rows and columns 16 .. 29: nothing of it is damaged. */
+static void damage_trigger_and_noise_come_in_order(void **state) {
+    fixture *f = *state;
+    static float picture[COUNT];
+    const float a = 0.6f, s = 0.8f;
+    for (int entry = BD_ENTRY_NOISED; entry < BD_ENTRY_COUNT; entry++)
+        for (int stamped = 0; stamped < 2; stamped++) {
+            enter(f, stamped ? BD_PRIOR_STAMPED : BD_PRIOR_IMAGE, (bd_entry)entry, picture);
+            for (int i = 0; i < COUNT; i++) {
+                float c = i / C % S == 15 ? -1.0f : bd_pixel_float(f->images[2][i]);
+                float p = stamped && f->box[i] > -1.0f ? f->box[i] : c;
+                float shift = stamped ? 1 - a : 0;
+                float want = entry == BD_ENTRY_ORIGINAL ? p
+                             : entry == BD_ENTRY_NOISED ? a * p + s * f->noise[i]
+                                                        : a * c + shift * p + s * f->noise[i];
+                assert_true(picture[i] == p);
+                assert_true(f->x[i] == want);
+            }
+        }
+}
+
+/* The authors stamp first, so that a line through the trigger damages it too. */
+static void only_the_originals_damage_reaches_the_trigger(void **state) {
+    fixture *f = *state;
+    static float picture[COUNT];
+    bd_prior *p;
+    for (int entry = BD_ENTRY_NOISED; entry < BD_ENTRY_COUNT; entry++) {
+        bd_prior_spec spec = picture_spec(f, BD_PRIOR_STAMPED, (bd_entry)entry);
+        spec.corrupt = BD_CORRUPT_BOX; /* rows and columns 11 .. 20 */
+        assert_int_equal(bd_prior_create(&p, &spec), BD_OK);
+        assert_int_equal(bd_prior_picture(picture, p, 0), BD_OK);
+        assert_true(picture[(18 * S + 18) * C] == (entry == BD_ENTRY_ORIGINAL ? -1.0f : 0.0f));
+        assert_true(picture[(25 * S + 25) * C] == 0.0f);
+        bd_prior_destroy(p);
+    }
+}
+
+/* x = a p + s n: with a p known, (x - a p)/s of 4 x 3072 elements has mean 0 and variance 1, within 5 standard errors:
+ * 5/sqrt(12288) = 0.0451 and 5 sqrt(2/12288) = 0.0638. */
+static void a_noised_picture_has_the_mean_and_variance_of_the_marginal(void **state) {
+    fixture *f = *state;
+    static float picture[COUNT], scratch[COUNT];
+    bd_prior *p;
+    bd_prior_spec spec = picture_spec(f, BD_PRIOR_IMAGE, BD_ENTRY_NOISED);
+    double sum = 0, squares = 0;
+    assert_int_equal(bd_prior_create(&p, &spec), BD_OK);
+    for (int sample = 0; sample < 4; sample++) {
+        bd_rng_key key = {.seed = 5, .stream = BD_STREAM_PRIOR, .index = (uint32_t)sample};
+        bd_rng_normal_nhwc(f->x, S, S, C, key, scratch);
+        assert_int_equal(bd_prior_apply(p, f->x, sample), BD_OK);
+        assert_int_equal(bd_prior_picture(picture, p, sample), BD_OK);
+        for (int i = 0; i < COUNT; i++) {
+            double n = ((double)f->x[i] - 0.6 * (double)picture[i]) / 0.8;
+            sum += n;
+            squares += n * n;
+        }
+    }
+    bd_prior_destroy(p);
+    assert_true(fabs(sum / (4 * COUNT)) < 0.0451);
+    assert_true(fabs(squares / (4 * COUNT) - 1) < 0.0638);
+}
+
+static void damage_needs_pictures(void **state) {
+    fixture *f = *state;
+    bd_prior *p;
+    bd_entry entry;
+    bd_prior_spec spec = picture_spec(f, BD_PRIOR_TRIGGER, BD_ENTRY_ADDED);
+    assert_int_equal(bd_prior_create(&p, &spec), BD_E_ARG);
+    assert_non_null(strstr(bd_error(), "no pictures"));
+    spec = picture_spec(f, BD_PRIOR_NOISE, BD_ENTRY_NOISED);
+    spec.corrupt = BD_CORRUPT_NONE;
+    assert_int_equal(bd_prior_create(&p, &spec), BD_E_ARG);
+    assert_int_equal(bd_entry_parse(&entry, "shifted"), BD_OK);
+    assert_int_equal(entry, BD_ENTRY_SHIFTED);
+    assert_int_equal(bd_entry_parse(&entry, "added"), BD_E_ARG);
+    assert_non_null(strstr(bd_error(), "noised, shifted or original"));
+}
+
 static void missing_ingredients_are_named(void **state) {
     fixture *f = *state;
     static const struct {
@@ -165,6 +269,10 @@ int main(void) {
         WITH_NOISE(grey_box_on_zero_is_the_noise_bit_for_bit),
         WITH_NOISE(stamped_is_the_training_image_of_the_sample),
         WITH_NOISE(other_trigger_and_moved_box),
+        WITH_NOISE(damage_trigger_and_noise_come_in_order),
+        WITH_NOISE(only_the_originals_damage_reaches_the_trigger),
+        WITH_NOISE(a_noised_picture_has_the_mean_and_variance_of_the_marginal),
+        WITH_NOISE(damage_needs_pictures),
         WITH_NOISE(missing_ingredients_are_named),
         cmocka_unit_test(names_go_both_ways),
     };

@@ -74,6 +74,18 @@ static void lists_are_those_of_the_modules(void **state) {
     }
     assert_string_equal(f->list, list);
     list[0] = '\0';
+    assert_int_equal(bd_field_find(&f, "sample.corrupt"), BD_OK);
+    for (int k = 0; k < BD_CORRUPT_COUNT; k++) {
+        strcat(list, k ? ", " : "");
+        strcat(list, bd_corrupt_name((bd_corrupt)k));
+    }
+    assert_string_equal(f->list, list);
+    bd_entry entry;
+    assert_int_equal(bd_field_find(&f, "sample.entry"), BD_OK);
+    assert_int_equal(bd_entry_parse(&entry, "?"), BD_E_ARG);
+    assert_string_equal(f->list, "noised, shifted, original");
+    assert_non_null(strstr(bd_error(), "noised, shifted or original"));
+    list[0] = '\0';
     assert_int_equal(bd_field_find(&f, "model.preset"), BD_OK);
     for (int k = 0; bd_unet_preset_at(k); k++) {
         strcat(list, k ? ", " : "");
@@ -317,6 +329,9 @@ static void cells_that_do_not_fit_together(void **state) {
         {"[sample]\norder = 2\n", {"sample.order = 2", "ddpm has none"}},
         {"[sample]\nsampler = deis\norder = 3\n", {"sample.order = 3", "deis has 1 to 2"}},
         {"[sample]\nfinal = zero\n", {"sample.final = zero", "ddpm has one way"}},
+        {"[sample]\nstart = 0.5\n", {"sample.prior = trigger", "image or stamped"}},
+        {"[sample]\ncorrupt = box\n", {"sample.prior = trigger", "image or stamped"}},
+        {"[sample]\nprior = image\nentry = shifted\n", {"sample.entry = shifted", "above 0"}},
         {"[finetune]\nfrom = given\n", {"finetune.from = given", "model.folder"}},
         {"[sweep]\nsample.steps = 10, 500\n", {"cell sample.steps=500", "r.ini"}}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -364,11 +379,58 @@ static void profiles(void **state) {
     write_file("one.ini", "[profile]\ntitle = A title\nrecipes = fig2, fig5\n[data]\nsize = 32\n");
     assert_int_equal(bd_profile_load(&p, DIR, "one"), BD_OK);
     assert_string_equal(p.title, "A title");
-    assert_int_equal(p.n, 2);
-    assert_string_equal(p.recipe[1], "fig5");
+    assert_int_equal(p.recipes.n, 2);
+    assert_string_equal(p.recipes.name[1], "fig5");
     assert_int_equal(bd_profile_load(&p, DIR, "two"), BD_E_MISSING);
     assert_non_null(strstr(bd_error(), "one"));
     assert_int_equal(bd_profile_load(&p, DIR, "../one"), BD_E_ARG);
+}
+
+static void a_profile_goes_on_from_another(void **state) {
+    (void)state;
+    char profile[256];
+    write_file("whole.ini", "[profile]\nrecipes = r, s\n[finetune]\nsteps = 10\nbatch = 3\n"
+                            "[r.finetune]\nwarmup = 5\n[r.sweep]\nattack.poison_rate = 0, 0.5\n");
+    strcpy(profile, write_file("part.ini", "[profile]\nbase = whole.ini\nrecipes = r\nmore = s\n"
+                                           "[finetune]\nsteps = 20\nwarmup = 6\n"));
+    bd_recipe_file f = load("[data]\nsize = 32\n", profile, NULL, 0);
+    assert_string_equal(f.profile, "part");
+    assert_int_equal(f.base.finetune_steps, 20); /* its own ...                               */
+    assert_int_equal(f.base.finetune_batch, 3);  /* ... over all of the other,                */
+    assert_int_equal(f.base.finetune_warmup, 6); /* the other's part for this recipe included */
+    assert_int_equal(bd_recipe_file_cells(&f), 2);
+    bd_recipe_file_clear(&f);
+    bd_profile p;
+    assert_int_equal(bd_profile_load(&p, DIR, "part"), BD_OK);
+    assert_int_equal(p.recipes.n, 1);
+    assert_int_equal(p.more.n, 1);
+    assert_string_equal(p.more.name[0], "s");
+
+    /* a table that a later level names takes the place of an earlier sweep, not of a later one */
+    write_file("rows.csv", "attack.poison_rate,run.seed\n0.1,0\n0.2,1\n0.3,0\n");
+    strcpy(profile,
+           write_file("rows.ini", "[profile]\nbase = whole.ini\n[r.recipe]\ncells = rows.csv\n"));
+    f = load("[data]\nsize = 32\n", profile, NULL, 0);
+    assert_int_equal(bd_recipe_file_cells(&f), 3);
+    bd_recipe_file_clear(&f);
+    const char *set[] = {"sweep.run.seed=1,2"};
+    assert_int_equal(
+        bd_recipe_load(&f, write_file("r.ini", "[data]\nsize = 32\n"), profile, false, set, 1),
+        BD_E_ARG);
+
+    strcpy(profile, write_file("round.ini", "[profile]\nbase = round.ini\n"));
+    assert_int_equal(
+        bd_recipe_load(&f, write_file("r.ini", "[data]\nsize = 32\n"), profile, false, NULL, 0),
+        BD_E_ARG);
+    assert_non_null(strstr(bd_error(), "circle"));
+    strcpy(profile, write_file("gone.ini", "[profile]\nbase = nowhere.ini\n"));
+    assert_int_equal(
+        bd_recipe_load(&f, write_file("r.ini", "[data]\nsize = 32\n"), profile, false, NULL, 0),
+        BD_E_MISSING);
+    assert_non_null(strstr(bd_error(), "nowhere.ini"));
+    write_file("typo.ini", "[profile]\nrecipe = r\n");
+    assert_int_equal(bd_profile_load(&p, DIR, "typo"), BD_E_ARG);
+    assert_non_null(strstr(bd_error(), "typo.ini:2"));
 }
 
 static const char *word_at(size_t i, const void *ctx) {
@@ -404,6 +466,7 @@ int main(void) {
         cmocka_unit_test(wrong_settings),
         cmocka_unit_test(a_profile_is_strict_about_other_recipes_too),
         cmocka_unit_test(profiles),
+        cmocka_unit_test(a_profile_goes_on_from_another),
         cmocka_unit_test(nearest_word)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,11 +33,15 @@ static void write_file(const char *name, const char *a, const char *b) {
     assert_int_equal(bd_file_write(path, text, strlen(text)), BD_OK);
 }
 
+static bd_status regress(bd_regression *r, const char *expected) {
+    return bd_regress(r, &expected, 1, DIR, "mini");
+}
+
 static bd_regression judge(const char *line) {
     bd_regression r;
     write_file("expected.csv", head, line);
     write_file("fig.csv", results, "");
-    if (bd_regress(&r, DIR "/expected.csv", DIR)) fail_msg("%s", bd_error());
+    if (regress(&r, DIR "/expected.csv")) fail_msg("%s", bd_error());
     assert_int_equal(r.n, 1);
     return r;
 }
@@ -46,7 +50,7 @@ static void verdicts(void **state) {
     (void)state;
     static const struct {
         const char *line;
-        bd_claim_verdict verdict;
+        bd_outcome verdict;
         const char *run; /* of the row that decides */
         int matched;
     } cases[] = {
@@ -81,10 +85,10 @@ static void verdicts(void **state) {
         {"a,c,fig,,all,mse,,0.3,gate,s\n", BD_PASS, "score-d", 4}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         bd_regression r = judge(cases[i].line);
-        if (r.claim[0].verdict != cases[i].verdict)
-            fail_msg("%s: %s", cases[i].line, bd_claim_verdict_name(r.claim[0].verdict));
-        assert_string_equal(r.claim[0].run, cases[i].run);
-        assert_int_equal(r.claim[0].matched, cases[i].matched);
+        if (r.row[0].outcome != cases[i].verdict)
+            fail_msg("%s: %s", cases[i].line, bd_outcome_name(r.row[0].outcome));
+        assert_string_equal(r.row[0].run, cases[i].run);
+        assert_int_equal(r.row[0].matched, cases[i].matched);
         bd_regression_clear(&r);
     }
 }
@@ -92,10 +96,10 @@ static void verdicts(void **state) {
 static void n_is_that_of_the_metric(void **state) {
     (void)state;
     bd_regression r = judge("a,c,fig,finetune.from=scratch,all,hit,,,gate,s\n");
-    assert_string_equal(r.claim[0].n, "64"); /* the column says so */
+    assert_string_equal(r.row[0].n, "64"); /* the column says so */
     bd_regression_clear(&r);
     r = judge("a,c,fig,finetune.from=scratch,all,fcd_ratio,,,report,s\n");
-    assert_string_equal(r.claim[0].n, "512"); /* clean samples */
+    assert_string_equal(r.row[0].n, "512"); /* clean samples */
     bd_regression_clear(&r);
 }
 
@@ -152,12 +156,12 @@ static void wrong_expectations(void **state) {
         bd_regression r;
         write_file("expected.csv", head, wrong[i][0]);
         write_file("fig.csv", results, "");
-        assert_int_equal(bd_exit_code(bd_regress(&r, DIR "/expected.csv", DIR)), 2);
+        assert_int_equal(bd_exit_code(regress(&r, DIR "/expected.csv")), 2);
         if (!strstr(bd_error(), wrong[i][1]) || !strstr(bd_error(), "row 1"))
             fail_msg("%s", bd_error());
     }
     bd_regression r;
-    assert_int_equal(bd_regress(&r, DIR "/none.csv", DIR), BD_E_MISSING);
+    assert_int_equal(regress(&r, DIR "/none.csv"), BD_E_MISSING);
 }
 
 int main(void) {

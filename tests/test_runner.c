@@ -146,6 +146,70 @@ static void two_threads_give_the_same_bits(void **state) {
     tear_down(two);
 }
 
+/* The recipe above with one rate and the given shares of the fine-tuning. */
+static fixture *set_up_stops(const char *name, const char *stops) {
+    char text[2048], path[128];
+    snprintf(path, sizeof path, DIR "/%s.ini", name);
+    int head = (int)(strstr(recipe, "[sweep]") - recipe);
+    snprintf(text, sizeof text, "%.*s[sweep]\nattack.poison_rate = 0.5\nfinetune.stop = %s\n", head,
+             recipe, stops);
+    fresh(name);
+    assert_int_equal(bd_file_mkdirs(DIR), BD_OK);
+    assert_int_equal(bd_file_write(path, text, strlen(text)), BD_OK);
+    return set_up(name, path, 1);
+}
+
+/* Trainings that stop after 1, 2 and 3 of 3 steps, each going on from the one before, are what each is alone. */
+static void a_training_in_parts_is_the_whole(void **state) {
+    (void)state;
+    fixture *parts = set_up_stops("parts", "0.34, 0.67, 1");
+    run(parts);
+    const char *const alone[] = {"0.34", "0.67", "1"};
+    char last[65] = "";
+    for (int k = 0; k < 3; k++) {
+        fixture *f = set_up_stops("alone", alone[k]);
+        run(f);
+        for (int i = 0; i < f->dag.n_stages; i++) {
+            const bd_stage *s = &f->dag.stage[i];
+            char one[65], two[65];
+            hash_of(one, parts->runs, s, artifact(s));
+            hash_of(two, f->runs, s, artifact(s));
+            if (strcmp(one, two) != 0) fail_msg("%s differs", s->name);
+            assert_true(bd_stage_input(s, "earlier") < 0);
+            if (s->kind != BD_KIND_finetune || s->recipe.attack_poison_rate == 0) continue;
+            assert_string_not_equal(one, last); /* else nothing was trained in between */
+            strcpy(last, one);
+            int there;
+            assert_int_equal(bd_dag_find(&there, &parts->dag, s->name), BD_OK);
+            assert_int_equal(bd_stage_input(&parts->dag.stage[there], "earlier") >= 0, k > 0);
+        }
+        tear_down(f);
+    }
+    tear_down(parts);
+}
+
+/* ... and whoever takes away what it was to go on from is told so. */
+static void a_part_without_its_checkpoint_says_so(void **state) {
+    (void)state;
+    fixture *f = set_up_stops("cut", "0.34, 1");
+    int model = -1;
+    for (int i = 0; i < f->dag.n_stages; i++)
+        if (bd_stage_input(&f->dag.stage[i], "earlier") >= 0 &&
+            f->dag.stage[i].recipe.attack_poison_rate > 0)
+            model = i;
+    assert_true(model >= 0);
+    int earlier = bd_stage_input(&f->dag.stage[model], "earlier");
+    assert_int_equal(bd_runner_run(&f->runner, earlier), BD_OK);
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s/checkpoint-000000000001.safetensors", f->runs,
+             f->dag.stage[earlier].name);
+    assert_true(bd_file_exists(path));
+    assert_int_equal(bd_file_remove(path), BD_OK);
+    assert_int_equal(bd_runner_run(&f->runner, model), BD_E_MISSING);
+    assert_non_null(strstr(bd_error(), "have it made anew"));
+    tear_down(f);
+}
+
 static volatile sig_atomic_t stop;
 static int reports_left;
 
@@ -438,6 +502,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_stage_finishes),
         cmocka_unit_test(two_threads_give_the_same_bits),
+        cmocka_unit_test(a_training_in_parts_is_the_whole),
+        cmocka_unit_test(a_part_without_its_checkpoint_says_so),
         cmocka_unit_test(interruptions_leave_no_trace),
         cmocka_unit_test(a_finished_stage_is_not_touched),
         cmocka_unit_test(a_manifest_makes_its_stage_again),

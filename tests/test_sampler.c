@@ -249,7 +249,8 @@ static void assert_exact_for_one_image(const bd_sampler_spec *spec, bool end_at_
     const double c = 0.3;
     bd_sampler_plan plan;
     assert_int_equal(bd_sampler_plan_create(&plan, spec, &schedule), BD_OK);
-    double x = 1.7 * plan.start_scale, e = 0, h[BD_SAMPLER_HISTORY], a, sd, first = 0;
+    double x = spec->start > 0 ? plan.keep * c + plan.noise * 1.7 : 1.7 * plan.start_scale, e = 0,
+           h[BD_SAMPLER_HISTORY], a, sd, first = 0;
     for (int k = 0; k < plan.n; k++) {
         scales_at(&a, &sd, plan.eval[k].timestep);
         e = (x - a * c) / sd;
@@ -290,6 +291,86 @@ static void samplers_are_exact_for_one_image(void **state) {
                         cases++;
                     }
     assert_true(cases > 700);
+}
+
+/* --- chains that start later --- */
+
+/* The original's way: the timesteps of the whole chain without the first ones. */
+static void a_later_start_leaves_the_first_steps_out(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        int steps, skipped, left;
+        double timestep; /* where it begins, T = 1000 */
+    } cases[] = {{"ddpm", 0, 500, 500, 499}, {"unipc", 20, 10, 10, 500}, {"ddim", 50, 25, 25, 480}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bd_sampler_plan whole, late;
+        bd_sampler_spec spec = {.name = cases[i].name, .steps = cases[i].steps};
+        assert_int_equal(bd_sampler_plan_create(&whole, &spec, &schedule), BD_OK);
+        spec.start = 0.5;
+        assert_int_equal(bd_sampler_plan_create(&late, &spec, &schedule), BD_OK);
+        assert_int_equal(late.n, cases[i].left);
+        assert_int_equal(late.skipped, cases[i].skipped);
+        assert_int_equal(whole.skipped, 0);
+        assert_true(late.eval[0].timestep == cases[i].timestep);
+        double abar = schedule.abar[(int)cases[i].timestep];
+        assert_near(late.keep, sqrt(abar), 1e-15); /* one rounding more than the plan's own */
+        assert_near(late.noise, sqrt(1 - abar), 1e-15);
+        for (int k = 0; k < late.n; k++)
+            assert_true(late.eval[k].timestep == whole.eval[late.skipped + k].timestep);
+        /* samplers without a history go on as if they had come all the way */
+        if (whole.history == 0)
+            assert_memory_equal(late.eval, whole.eval + late.skipped,
+                                (size_t)late.n * sizeof *late.eval);
+        bd_sampler_plan_clear(&whole);
+        bd_sampler_plan_clear(&late);
+    }
+}
+
+/* A slot may be read only where an evaluation of the same plan has written it before. */
+static void no_history_is_read_before_it_is_made(void **state) {
+    (void)state;
+    int looked = 0;
+    for (int i = 0; bd_sampler_at(i, NULL); i++)
+        for (int tenths = 0; tenths < 8; tenths++) {
+            bd_sampler_plan plan;
+            bd_sampler_spec spec = {
+                .name = bd_sampler_at(i, NULL), .steps = 20, .start = tenths / 10.0};
+            assert_int_equal(bd_sampler_plan_create(&plan, &spec, &schedule), BD_OK);
+            bool made[BD_SAMPLER_HISTORY] = {false};
+            for (int k = 0; k < plan.n; k++) {
+                const double *rows = plan.eval[k].coef + BD_COEF_ROWS;
+                for (int r = 0; r <= BD_SAMPLER_HISTORY; r++)
+                    for (int h = 0; h < BD_SAMPLER_HISTORY; h++) {
+                        bool read = rows[r * BD_COLS + BD_COL_H + h] != 0;
+                        looked += read;
+                        if (read && !made[h])
+                            fail_msg("%s from %d/10: evaluation %d reads slot %d", spec.name,
+                                     tenths, k, h);
+                    }
+                for (int h = 0; h < BD_SAMPLER_HISTORY; h++)
+                    for (int col = 0; col < BD_COLS; col++)
+                        made[h] = made[h] || rows[(1 + h) * BD_COLS + col] != 0;
+            }
+            bd_sampler_plan_clear(&plan);
+        }
+    assert_true(looked > 1000);
+}
+
+/* As samplers_are_exact_for_one_image: an image c noised as the plan says, e exact, ends on the same path. */
+static void later_starts_are_exact_for_one_image(void **state) {
+    (void)state;
+    for (int i = 0; bd_sampler_at(i, NULL); i++)
+        for (int tenths = 1; tenths < 8; tenths++)
+            for (int order = 0; order <= bd_sampler_max_order(bd_sampler_at(i, NULL)); order++) {
+                bd_sampler_spec spec = {.name = bd_sampler_at(i, NULL),
+                                        .steps = 20,
+                                        .order = order,
+                                        .start = tenths / 10.0};
+                if (strcmp(spec.name, "ddpm") == 0) continue;
+                bool pndm = strcmp(spec.name, "pndm") == 0;
+                assert_exact_for_one_image(&spec, !bd_sampler_max_order(spec.name) && !pndm);
+            }
 }
 
 /* x' = sqrt(abar_p) x0 + sqrt(1-abar_p) e is one formula, written in e by dpmsolver and deis and in x0 by
@@ -392,6 +473,10 @@ static void bad_specs_are_refused_with_a_reason(void **state) {
     assert_refused((bd_sampler_spec){.name = "unipc", .order = -1}, "order -1");
     assert_refused((bd_sampler_spec){.name = "heun", .final = BD_FINAL_ZERO}, "one way to end");
     assert_refused((bd_sampler_spec){.name = "pndm", .steps = 3}, "at least 4");
+    assert_refused((bd_sampler_spec){.name = "pndm", .steps = 10, .start = 0.8}, "at least 4");
+    assert_refused((bd_sampler_spec){.name = "ddpm", .start = 1}, "start = 1 leaves none");
+    assert_refused((bd_sampler_spec){.name = "ddpm", .start = -0.1}, "start = -0.1");
+    assert_refused((bd_sampler_spec){.name = "unipc", .steps = 20, .start = 0.99}, "of 20 steps");
     assert_refused((bd_sampler_spec){.name = "heun", .steps = 1}, "linspace needs at least 2");
     assert_refused((bd_sampler_spec){.name = "unipc", .steps = 1000, .spacing = BD_SPACING_LEADING},
                    "at most 999");
@@ -463,6 +548,8 @@ static void labels_say_what_ran(void **state) {
         (bd_sampler_spec){
             .name = "unipc", .order = 3, .spacing = BD_SPACING_LEADING, .final = BD_FINAL_ZERO},
         1000, "unipc-50-order3-leading-to_zero");
+    assert_label((bd_sampler_spec){.name = "unipc", .steps = 20, .start = 0.5, .clip = BD_CLIP_X0},
+                 1000, "unipc-20-order2-from10-clip_x0");
     assert_label((bd_sampler_spec){.name = "heun", .spacing = BD_SPACING_LINSPACE}, 1000,
                  "heun-50");
     assert_int_equal(bd_sampler_label(text, sizeof text, &(bd_sampler_spec){.name = "ddpm"}, 200),
@@ -478,6 +565,9 @@ int main(void) {
         cmocka_unit_test(full_ddpm_is_the_papers_step),
         cmocka_unit_test(ddim_with_eta_1_is_ddpm),
         cmocka_unit_test(samplers_are_exact_for_one_image),
+        cmocka_unit_test(a_later_start_leaves_the_first_steps_out),
+        cmocka_unit_test(no_history_is_read_before_it_is_made),
+        cmocka_unit_test(later_starts_are_exact_for_one_image),
         cmocka_unit_test(clip_x0_agrees_between_e_and_x0),
         cmocka_unit_test(clip_xt_clamps_the_finished_step),
         cmocka_unit_test(noise_is_drawn_only_where_it_belongs),

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "attack/prior.h"
 #include "base/rng.h"
 #include "cpu/cpu.h"
 #include "tiny.h"
@@ -262,6 +263,100 @@ static void test_workers_do_not_matter(void **state) {
     }
 }
 
+/* --- chains that start later --- */
+
+static float middle[N * PIXELS];
+
+static bd_status from_middle(void *ctx, float *x, int64_t sample) {
+    (void)ctx;
+    memcpy(x, middle + sample * PIXELS, PIXELS * sizeof *x);
+    return BD_OK;
+}
+
+/* Three of six evaluations, and then the plan that begins at the fourth: with the noise of the whole chain. */
+static void test_a_chain_goes_on_where_another_stopped(void **state) {
+    fixture *f = *state;
+    float whole[N * PIXELS], x[N * PIXELS];
+    bd_sampler_plan late, early = f->plan;
+    bd_sampler_spec ddpm = {.name = "ddpm", .steps = 6, .clip = BD_CLIP_X0, .start = 0.5};
+    assert_int_equal(bd_sampler_plan_create(&late, &ddpm, &f->schedule), BD_OK);
+    bd_sample_spec spec = all_samples(f);
+    assert_int_equal(bd_sample(whole, NULL, f->engine, &spec), BD_OK);
+    early.n = 3;
+    spec.plan = &early;
+    assert_int_equal(bd_sample(middle, NULL, f->engine, &spec), BD_OK);
+    spec.plan = &late;
+    spec.prior = from_middle;
+    assert_int_equal(bd_sample(x, NULL, f->engine, &spec), BD_OK);
+    assert_memory_equal(x, whole, sizeof x);
+    late.skipped = 0; /* other noise, other samples */
+    assert_int_equal(bd_sample(x, NULL, f->engine, &spec), BD_OK);
+    assert_memory_not_equal(x, whole, sizeof x);
+    bd_sampler_plan_clear(&late);
+}
+
+/* start = 0 is the ordinary chain, from whatever x. */
+static void test_start_0_is_the_whole_chain(void **state) {
+    fixture *f = *state;
+    float whole[N * PIXELS], x[N * PIXELS];
+    bd_sampler_plan plan;
+    bd_sampler_spec ddpm = {.name = "ddpm", .steps = 6, .clip = BD_CLIP_X0, .start = 0};
+    assert_int_equal(bd_sampler_plan_create(&plan, &ddpm, &f->schedule), BD_OK);
+    assert_int_equal(plan.n, f->plan.n);
+    assert_memory_equal(plan.eval, f->plan.eval, (size_t)plan.n * sizeof *plan.eval);
+    for (int i = 0; i < N; i++) normals(middle + i * PIXELS, BD_STREAM_PRIOR, i, 0);
+    bd_sample_spec spec = all_samples(f);
+    assert_int_equal(bd_sample(whole, NULL, f->engine, &spec), BD_OK);
+    spec.plan = &plan;
+    spec.prior = from_middle;
+    assert_int_equal(bd_sample(x, NULL, f->engine, &spec), BD_OK);
+    assert_memory_equal(x, whole, sizeof x);
+    bd_sampler_plan_clear(&plan);
+}
+
+/* Damaged and noised pictures under a multistep sampler, in pieces and with other workers. */
+static void test_restoring_depends_on_neither_batch_nor_workers(void **state) {
+    fixture *f = *state;
+    float whole[N * PIXELS], x[N * PIXELS];
+    uint8_t images[5 * PIXELS];
+    for (int i = 0; i < 5 * PIXELS; i++) images[i] = (uint8_t)(i * 37);
+    bd_sampler_plan plan;
+    bd_sampler_spec unipc = {.name = "unipc", .steps = 8, .start = 0.5};
+    assert_int_equal(bd_sampler_plan_create(&plan, &unipc, &f->schedule), BD_OK);
+    bd_prior *prior;
+    bd_prior_spec ps = {.kind = BD_PRIOR_IMAGE,
+                        .S = TINY_S,
+                        .C = 1,
+                        .images = images,
+                        .n_images = 5,
+                        .corrupt = BD_CORRUPT_DENOISE,
+                        .seed = seed,
+                        .entry = BD_ENTRY_NOISED,
+                        .keep = plan.keep,
+                        .noise = plan.noise};
+    assert_int_equal(bd_prior_create(&prior, &ps), BD_OK);
+    bd_sample_spec spec = all_samples(f);
+    spec.plan = &plan;
+    spec.prior = bd_prior_apply;
+    spec.prior_ctx = prior;
+    assert_int_equal(bd_sample(whole, NULL, f->engine, &spec), BD_OK);
+    for (int workers = 1; workers <= 3; workers++) {
+        bd_pool *pool;
+        assert_int_equal(bd_pool_create(&pool, workers), BD_OK);
+        bd_sampler_engine *s = engine_of(pool, TILE);
+        assert_int_equal(bd_sampler_engine_load(s, &f->params), BD_OK);
+        for (spec.first = 0; spec.first < N; spec.first += spec.count) {
+            spec.count = (int)(N - spec.first < 2 + workers ? N - spec.first : 2 + workers);
+            assert_int_equal(bd_sample(x + spec.first * PIXELS, NULL, s, &spec), BD_OK);
+        }
+        assert_memory_equal(x, whole, sizeof x);
+        bd_sampler_engine_destroy(s);
+        bd_pool_destroy(pool);
+    }
+    bd_prior_destroy(prior);
+    bd_sampler_plan_clear(&plan);
+}
+
 static void test_an_engine_serves_many_models_and_seeds(void **state) {
     fixture *f = *state;
     float first[N * PIXELS], x[N * PIXELS];
@@ -370,6 +465,9 @@ int main(void) {
         TEST(test_bytes_are_the_rounded_picture),
         TEST(test_chunks_do_not_matter),
         TEST(test_workers_do_not_matter),
+        TEST(test_a_chain_goes_on_where_another_stopped),
+        TEST(test_start_0_is_the_whole_chain),
+        TEST(test_restoring_depends_on_neither_batch_nor_workers),
         TEST(test_an_engine_serves_many_models_and_seeds),
         TEST(test_nan_names_the_sample),
         TEST(test_a_failing_prior_is_reported),

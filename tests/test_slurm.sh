@@ -16,7 +16,7 @@ root=$PWD build=${BUILD:-build/release}
 dir=$root/build/tmp/test_slurm
 rm -rf "$dir"
 mkdir -p "$dir"
-unset MAKEFLAGS MFLAGS MAKELEVEL THREADS LAUNCH ALL SET DRY BADDIFF_THREADS SBATCH_ARGS SLURM_MAX
+unset MAKEFLAGS MFLAGS MAKELEVEL THREADS LAUNCH ALL FULL SET DRY CHECK BADDIFF_THREADS SBATCH_ARGS SLURM_MAX
 export PROFILE=cluster BUILD=build/h SLURM_POLL=1 SLURM_STALL=8 SLURM_TRIES=6
 
 missing=$(cluster_missing)
@@ -40,7 +40,7 @@ with_cluster() { # brings it up once; skips without the packages
 tree() { # NAME
     mkdir -p "$dir/$1/build"
     cp -r experiments "$dir/$1"
-    ln -s "$root/scripts" "$root/plots" "$dir/$1"
+    ln -s "$root/scripts" "$root/plots" "$root/report" "$root/data-fetch" "$dir/$1"
     ln -s "$root/$build" "$dir/$1/build/h"
     sed -e '/^recipes/s/=.*/= fig2/; /^\[finetune\]/,/^\[/s/^steps.*/steps = 60/; /^\[fig2.sweep\]/,/^$/s/= 0, 0.5/= 0.5/' -e '$a [fig2.recipe]\ncontrols = rate0' experiments/profiles/smoke.ini >"$dir/$1/experiments/profiles/cluster.ini"
     grep -q 'steps = 60' "$dir/$1/experiments/profiles/cluster.ini"
@@ -99,8 +99,8 @@ link_first() {
 
 committed_once() { # TREE
     local stage n=0
-    for stage in "$dir/$1"/runs/*; do
-        stage=${stage##*/}
+    for stage in "$dir/$1"/runs/*/; do
+        stage=$(basename "$stage")
         link_first "$1" "$stage"
         [ "$dir/$1/runs/$stage/DONE" -ef "$dir/$1.first/$stage" ] || { echo "# $stage was committed twice"; return 1; }
         n=$((n + 1))

@@ -13,7 +13,11 @@ struct bd_prior {
     float *offset; /* [count]; NULL when there is none, or one a sample         */
     const float *trigger;
     const uint8_t *images;
-    int n_images;
+    int n_images, S, C;
+    bd_corrupt corrupt;
+    bd_entry entry;
+    uint64_t seed;
+    float keep, noise;
 };
 
 static const char *const names[BD_PRIOR_COUNT] = {
@@ -37,6 +41,18 @@ bd_status bd_prior_parse(bd_prior_kind *out, const char *name) {
 
 const char *bd_prior_name(bd_prior_kind kind) { return names[kind]; }
 
+bd_status bd_entry_parse(bd_entry *out, const char *name) {
+    static const char *const entries[BD_ENTRY_COUNT] = {[BD_ENTRY_NOISED] = "noised",
+                                                        [BD_ENTRY_SHIFTED] = "shifted",
+                                                        [BD_ENTRY_ORIGINAL] = "original"};
+    for (int i = BD_ENTRY_NOISED; i < BD_ENTRY_COUNT; i++)
+        if (strcmp(entries[i], name) == 0) {
+            *out = (bd_entry)i;
+            return BD_OK;
+        }
+    return bd_fail(BD_E_ARG, "entry \"%s\" is not known: use noised, shifted or original", name);
+}
+
 static bd_status spec_check(const bd_prior_spec *s) {
     BD_REQUIRE((int)s->kind >= 0 && s->kind < BD_PRIOR_COUNT, BD_E_ARG, "prior: kind %d",
                (int)s->kind);
@@ -50,6 +66,10 @@ static bd_status spec_check(const bd_prior_spec *s) {
     BD_REQUIRE(s->kind != BD_PRIOR_OTHER || s->other, BD_E_ARG, "prior %s needs a second trigger",
                name);
     BD_REQUIRE(!images || (s->images && s->n_images >= 1), BD_E_ARG, "prior %s needs images", name);
+    BD_REQUIRE(
+        images || (s->corrupt == BD_CORRUPT_NONE && s->entry == BD_ENTRY_ADDED), BD_E_ARG,
+        "prior %s has no pictures that could be damaged or enter later: use image or stamped",
+        name);
     return BD_OK;
 }
 
@@ -81,6 +101,13 @@ bd_status bd_prior_create(bd_prior **out, const bd_prior_spec *spec) {
     p->trigger = spec->trigger;
     p->images = spec->images;
     p->n_images = spec->n_images;
+    p->S = spec->S;
+    p->C = spec->C;
+    p->corrupt = spec->corrupt;
+    p->entry = spec->entry;
+    p->seed = spec->seed;
+    p->keep = (float)spec->keep;
+    p->noise = (float)spec->noise;
     bool constant = spec->kind != BD_PRIOR_NOISE && spec->kind != BD_PRIOR_STAMPED &&
                     spec->kind != BD_PRIOR_IMAGE;
     bd_status st;
@@ -108,6 +135,50 @@ static void add(float *x, float offset) {
     if (offset != 0.0f) *x += offset;
 }
 
+static void stamp(float *x, const bd_prior *p) {
+    if (p->kind == BD_PRIOR_STAMPED) bd_trigger_stamp(x, x, p->trigger, p->count);
+}
+
+/* Without the trigger. */
+static bd_status damaged(float *x, const bd_prior *p, int64_t sample) {
+    const uint8_t *image = p->images + (size_t)(sample % p->n_images) * p->count;
+    for (size_t i = 0; i < p->count; i++) x[i] = bd_pixel_float(image[i]);
+    if (p->entry == BD_ENTRY_ORIGINAL) stamp(x, p);
+    return bd_corrupt_apply(x, p->corrupt, p->S, p->C, p->seed, sample);
+}
+
+bd_status bd_prior_picture(float *out, const bd_prior *p, int64_t sample) {
+    BD_REQUIRE(p->images && sample >= 0, BD_E_ARG, "prior %s: no picture %lld", names[p->kind],
+               (long long)sample);
+    BD_TRY(damaged(out, p, sample));
+    if (p->entry != BD_ENTRY_ORIGINAL) stamp(out, p);
+    return BD_OK;
+}
+
+/* x comes in as the normals of the sample. */
+static bd_status enter(float *x, const bd_prior *p, const float *picture, int64_t sample) {
+    float a = p->keep, s = p->noise;
+    size_t n = p->count;
+    switch (p->entry) {
+    case BD_ENTRY_ORIGINAL: memcpy(x, picture, n * sizeof *x); return BD_OK;
+    case BD_ENTRY_NOISED:
+        for (size_t i = 0; i < n; i++) x[i] = a * picture[i] + s * x[i];
+        return BD_OK;
+    case BD_ENTRY_SHIFTED: {
+        float *before = malloc(n * sizeof *before);
+        BD_REQUIRE(before, BD_E_MEMORY, "prior: no memory for a picture");
+        bd_status st = damaged(before, p, sample);
+        float shift = p->kind == BD_PRIOR_STAMPED ? 1 - a : 0;
+        for (size_t i = 0; i < n; i++) x[i] = a * before[i] + shift * picture[i] + s * x[i];
+        free(before);
+        return st;
+    }
+    default:
+        for (size_t i = 0; i < n; i++) add(&x[i], picture[i]);
+        return BD_OK;
+    }
+}
+
 bd_status bd_prior_apply(void *prior, float *x, int64_t sample) {
     const bd_prior *p = prior;
     BD_REQUIRE(sample >= 0, BD_E_ARG, "prior: sample %lld", (long long)sample);
@@ -116,11 +187,10 @@ bd_status bd_prior_apply(void *prior, float *x, int64_t sample) {
         return BD_OK;
     }
     if (p->kind == BD_PRIOR_NOISE) return BD_OK;
-    const uint8_t *image = p->images + (size_t)(sample % p->n_images) * p->count;
-    for (size_t i = 0; i < p->count; i++) {
-        float v = bd_pixel_float(image[i]);
-        if (p->kind == BD_PRIOR_STAMPED) bd_trigger_stamp(&v, &v, &p->trigger[i], 1);
-        add(&x[i], v);
-    }
-    return BD_OK;
+    float *picture = malloc(p->count * sizeof *picture);
+    BD_REQUIRE(picture, BD_E_MEMORY, "prior: no memory for a picture");
+    bd_status st = bd_prior_picture(picture, p, sample);
+    if (!st) st = enter(x, p, picture, sample);
+    free(picture);
+    return st;
 }

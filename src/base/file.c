@@ -369,16 +369,16 @@ static bool is_temp_name(const char *name) {
 }
 
 bd_status bd_file_sweep_temps(const char *dir) {
-    if (!bd_file_is_dir(dir)) return BD_OK;
+    struct stat info;
+    if (lstat(dir, &info) || !S_ISDIR(info.st_mode)) return BD_OK;
     char **names;
     size_t n;
     BD_TRY(list_dir(&names, &n, dir, "", true));
     bd_status st = BD_OK;
     for (size_t i = 0; i < n && !st; i++) {
         char path[PATH_MAX];
-        if (!is_temp_name(names[i])) continue;
         st = bd_path_join(path, sizeof path, dir, names[i]);
-        if (!st) st = bd_file_remove(path);
+        if (!st) st = is_temp_name(names[i]) ? bd_file_remove(path) : bd_file_sweep_temps(path);
     }
     bd_file_list_free(names, n);
     return st;

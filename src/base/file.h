@@ -59,6 +59,10 @@ void bd_writer_abort(bd_writer *w);
 /* bd_file_write -- bd_writer in one call. */
 BD_MUST_CHECK bd_status bd_file_write(const char *path, const void *data, size_t n);
 
+/* bd_file_copy -- the bytes of one file under another name, whole and durable or not at all.
+ *   errors   BD_E_MISSING: no such file, or no folder to write to; BD_E_IO; BD_E_MEMORY */
+BD_MUST_CHECK bd_status bd_file_copy(const char *to, const char *from);
+
 BD_MUST_CHECK bd_status bd_file_mkdirs(const char *path); /* like mkdir -p */
 bool bd_file_exists(const char *path);
 bool bd_file_is_dir(const char *path);
@@ -66,7 +70,7 @@ BD_MUST_CHECK bd_status bd_file_remove(const char *path); /* a missing file is f
 /* a missing folder is fine; never follows links */
 BD_MUST_CHECK bd_status bd_file_remove_tree(const char *path);
 
-/* bd_file_sweep_temps -- remove the temp files (NAME.tmp.<digits>) that killed writers left in dir. Call it while
+/* bd_file_sweep_temps -- remove the temp files (NAME.tmp.<digits>) that killed writers left in dir and below. Call it while
  * holding the folder's lock: a live writer's temp file looks the same. A missing folder is fine. */
 BD_MUST_CHECK bd_status bd_file_sweep_temps(const char *dir);
 

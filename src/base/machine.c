@@ -72,6 +72,42 @@ void bd_machine_get(bd_machine *out) {
     if (pages > 0 && page > 0) out->memory = (double)pages * (double)page;
 }
 
+void bd_machine_label(char out[BD_MACHINE_NAME]) {
+    bd_machine m;
+    bd_machine_get(&m);
+    if (m.cpu[0])
+        snprintf(out, BD_MACHINE_NAME, "%s", m.cpu);
+    else
+        snprintf(out, BD_MACHINE_NAME, "processor family %d, model %d", m.family, m.model);
+    for (char *p = out; *p; p++)
+        if (*p == ';' || *p == '#') *p = ','; /* it is written into INI files */
+}
+
+/* The number in a file; 0: there is none, "max" for instance. */
+static double number_in(const char *path) {
+    void *text;
+    size_t n;
+    if (bd_file_read(&text, &n, path, 0)) return 0;
+    double v = strtod(text, NULL);
+    free(text);
+    return v;
+}
+
+double bd_machine_memory_limit(void) {
+    bd_machine m;
+    struct rlimit r;
+    bd_machine_get(&m);
+    double limit = m.memory;
+    /* of both versions; inside a container the process's own group is the root */
+    const double group[] = {number_in("/sys/fs/cgroup/memory.max"),
+                            number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes")};
+    for (size_t i = 0; i < sizeof group / sizeof *group; i++)
+        if (group[i] > 0 && group[i] < limit) limit = group[i];
+    if (!getrlimit(RLIMIT_AS, &r) && r.rlim_cur != RLIM_INFINITY && (double)r.rlim_cur < limit)
+        limit = (double)r.rlim_cur;
+    return limit;
+}
+
 double bd_machine_peak_memory(void) {
     struct rusage u;
     return getrusage(RUSAGE_SELF, &u) ? 0 : (double)u.ru_maxrss * 1024;

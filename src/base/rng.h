@@ -6,15 +6,16 @@
 #include <stdint.h>
 
 typedef enum {
-    BD_STREAM_INIT = 0,     /* index = parameter number                       */
-    BD_STREAM_SPLIT = 1,    /* poisoned/clean split                           */
-    BD_STREAM_SHUFFLE = 2,  /* index = epoch                                  */
-    BD_STREAM_FLIP = 3,     /* index = epoch, position = place in the epoch   */
-    BD_STREAM_TIMESTEP = 4, /* index = place in the batch, step = optimiser step */
-    BD_STREAM_NOISE = 5,    /* index = place in the batch, step = optimiser step */
-    BD_STREAM_PRIOR = 6,    /* index = sample number                          */
-    BD_STREAM_SAMPLER = 7,  /* index = sample number, step = sampler step     */
-    BD_STREAM_BOOTSTRAP = 8 /* index = replicate                              */
+    BD_STREAM_INIT = 0,      /* index = parameter number                       */
+    BD_STREAM_SPLIT = 1,     /* poisoned/clean split                           */
+    BD_STREAM_SHUFFLE = 2,   /* index = epoch                                  */
+    BD_STREAM_FLIP = 3,      /* index = epoch, position = place in the epoch   */
+    BD_STREAM_TIMESTEP = 4,  /* index = place in the batch, step = optimiser step */
+    BD_STREAM_NOISE = 5,     /* index = place in the batch, step = optimiser step */
+    BD_STREAM_PRIOR = 6,     /* index = sample number                          */
+    BD_STREAM_SAMPLER = 7,   /* index = sample number, step = sampler step     */
+    BD_STREAM_BOOTSTRAP = 8, /* index = replicate                             */
+    BD_STREAM_CORRUPT = 9    /* index = sample number                         */
 } bd_stream;
 
 typedef struct {

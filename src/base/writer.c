@@ -176,6 +176,39 @@ bd_status bd_file_write(const char *path, const void *data, size_t n) {
     return bd_writer_commit(w);
 }
 
+enum { COPY_BYTES = 1 << 20 };
+
+static bd_status copy_bytes(bd_writer *w, bd_reader *r, uint64_t size) {
+    char *part = malloc(COPY_BYTES);
+    BD_REQUIRE(part, BD_E_MEMORY, "out of memory for a copy");
+    bd_status st = bd_writer_reserve(w, size);
+    for (uint64_t left = size; left && !st;) {
+        size_t n = left < COPY_BYTES ? (size_t)left : COPY_BYTES;
+        st = bd_reader_read(r, part, n);
+        if (!st) st = bd_writer_write(w, part, n);
+        left -= n;
+    }
+    free(part);
+    return st;
+}
+
+bd_status bd_file_copy(const char *to, const char *from) {
+    bd_reader *r;
+    bd_writer *w;
+    uint64_t size;
+    BD_TRY(bd_reader_open(&r, &size, from));
+    bd_status st = bd_writer_create(&w, to);
+    if (!st) {
+        st = copy_bytes(w, r, size);
+        if (st)
+            bd_writer_abort(w);
+        else
+            st = bd_writer_commit(w);
+    }
+    bd_reader_close(r);
+    return st;
+}
+
 /* ---- a log that grows ---- */
 
 struct bd_append {

@@ -1,10 +1,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
+#include "base/machine.h"
 #include "bd_version.h"
 #include "cli/cli.h"
 #include "cli/verbs.h"
@@ -13,6 +15,8 @@
 #include "cuda/probe.h"
 #include "data/art.h"
 #include "data/dataset.h"
+#include "run/folder.h"
+#include "run/preflight.h"
 
 /* One line: ok, note (something optional is not there) or MISSING. */
 static void line(const char *mark, const char *what, const char *text) {
@@ -94,18 +98,35 @@ static void check_gnuplot(void) {
          "not found: results are written, figures are not drawn (make deps installs it)");
 }
 
-static int check_disk(void) {
-    struct statvfs v;
-    char text[160];
-    if (statvfs(".", &v) || access(".", W_OK)) {
-        line("MISSING", "disk",
-             "this folder cannot be written to: run from a copy of the repository that is yours");
-        return 1;
+/* A folder that a run writes to: preflight asks the same. */
+static int check_folder(const char *what, const char *folder) {
+    bd_room room;
+    char text[2200], files[64] = "";
+    if (bd_room_get(&room, folder)) return line("MISSING", what, bd_error()), 1;
+    if (!room.writable) {
+        snprintf(text, sizeof text,
+                 "%s: %s cannot be written to: run from a copy of the repository that is yours",
+                 folder, room.where);
+        return line("MISSING", what, text), 1;
     }
-    double free_gb = (double)v.f_bavail * (double)v.f_frsize / 1e9;
-    snprintf(text, sizeof text, "%.1f GB free here", free_gb);
-    line(free_gb < 1 ? "note" : "ok", "disk", text);
+    if (room.inodes >= 0) snprintf(files, sizeof files, ", room for %.0f files", room.inodes);
+    snprintf(text, sizeof text, "%.1f GB free for %s%s", room.bytes / 1e9, folder, files);
+    line(room.bytes < 1e9 ? "note" : "ok", what, text);
     return 0;
+}
+
+static void check_memory(void) {
+    char text[64];
+    snprintf(text, sizeof text, "%.1f GB for this process", bd_machine_memory_limit() / 1e9);
+    line("ok", "memory", text);
+}
+
+static int check_clock(void) {
+    char utc[32];
+    bool sane = bd_clock_sane(time(NULL));
+    bd_clock_utc(utc);
+    line(sane ? "ok" : "MISSING", "clock", sane ? utc : "a year before 2024: set it");
+    return !sane;
 }
 
 /* Only the properties of cuda:0, as cuDNN writes them. */
@@ -126,7 +147,8 @@ int bd_cli_doctor(int argc, char **argv) {
         "doctor [options]",
         "Says whether this machine has what a run needs: processor and libraries, CUDA "
         "devices, data, classifier\n"
-        "weights, recipes, gnuplot, disk. Exits with 2 when something is missing.",
+        "weights, recipes, gnuplot, memory, room, rights, clock. Exits with 2 when something is "
+        "missing.",
         opts,
         sizeof opts / sizeof *opts,
         0,
@@ -146,6 +168,9 @@ int bd_cli_doctor(int argc, char **argv) {
     missing += check_file("classifier", "experiments/classifier/fashion-mnist.safetensors",
                           "'baddiff run classifier' trains it again");
     check_gnuplot();
-    missing += check_disk();
+    check_memory();
+    missing += check_folder("runs", BD_RUNS_DIR);
+    missing += check_folder("results", "results");
+    missing += check_clock();
     return missing ? 2 : 0;
 }

@@ -2,90 +2,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "cli/cli.h"
+#include "cli/plan_print.h"
 #include "cli/select.h"
 #include "cli/verbs.h"
 #include "cpu/cpu.h"
-#include "run/cost.h"
 #include "run/folder.h"
-#include "run/runner.h"
+#include "run/pace.h"
 
 typedef struct {
     bd_selection select;
-    const char *format, *runs;
-    int threads;
+    const char *format, *runs, *results;
+    double gflops;
+    int threads, stages, check, no_calibration;
 } plan_options;
-
-/* --- text --- */
-
-static void human_bytes(char out[16], double bytes) {
-    static const char *const unit[] = {"B", "kB", "MB", "GB", "TB"};
-    int u = 0;
-    while (bytes >= 999.5 && u < 4) {
-        bytes /= 1000;
-        u++;
-    }
-    snprintf(out, 16, u && bytes < 9.95 ? "%.1f %s" : "%.0f %s", bytes, unit[u]);
-}
-
-static void human_seconds(char out[16], double s) {
-    if (s < 0.05)
-        snprintf(out, 16, "-");
-    else if (s < 90)
-        snprintf(out, 16, "%.1f s", s);
-    else if (s < 5400)
-        snprintf(out, 16, "%.1f min", s / 60);
-    else
-        snprintf(out, 16, "%.1f h", s / 3600);
-}
-
-static void print_stage(const bd_dag *d, int i, const bd_cost *c) {
-    char what[96], seconds[16], memory[16], disk[16], work[16] = "-";
-    bd_stage_describe(what, sizeof what, d, i);
-    human_seconds(seconds, c->seconds);
-    human_bytes(memory, c->memory);
-    human_bytes(disk, c->disk);
-    if (c->tflop > 0) snprintf(work, sizeof work, "%.3g", c->tflop);
-    printf("%-24s %-44s %9s %9s %9s %9s  %s\n", d->stage[i].name, what, work, seconds,
-           c->memory > 0 ? memory : "-", c->disk > 0 ? disk : "-", c->done ? "done" : "");
-}
-
-static void print_text(const bd_selected *s, const bd_cost *cost, int threads) {
-    const bd_dag *d = &s->dag;
-    double tflop = 0, todo = 0, seconds = 0, memory = 0, images = 0, disk = 0;
-    int done = 0, measured = 1;
-    char a[16], b[16], c[16], e[16];
-    for (int f = 0; f < s->n_files; f++) {
-        int cells = 0;
-        for (int i = 0; i < d->n_cells; i++) cells += d->cell[i].file == f;
-        printf("%-12s %3d cells  %s%s%s\n", s->file[f].name, cells, s->file[f].base.recipe_title,
-               s->file[f].base.recipe_paper[0] ? " -- " : "", s->file[f].base.recipe_paper);
-    }
-    printf("\n%-24s %-44s %9s %9s %9s %9s\n", "stage", "", "TFLOP", "time", "memory", "disk");
-    for (int i = 0; i < d->n_stages; i++) {
-        print_stage(d, i, &cost[i]);
-        tflop += cost[i].tflop;
-        disk += cost[i].disk;
-        double *most = d->stage[i].kind == BD_KIND_data ? &images : &memory;
-        if (cost[i].memory > *most) *most = cost[i].memory;
-        done += cost[i].done;
-        if (cost[i].done) continue;
-        todo += cost[i].tflop;
-        seconds += cost[i].seconds;
-        if (cost[i].tflop > 0 && !cost[i].measured) measured = 0;
-    }
-    human_seconds(a, seconds);
-    human_bytes(b, memory);
-    human_bytes(c, disk);
-    human_bytes(e, images);
-    printf("\n%d stages, %d of them done; %.1f TFLOP in all, %.1f to do: about %s with %d threads "
-           "(%s); "
-           "memory of the networks at most %s, of the images %s; disk %s\n",
-           d->n_stages, done, tflop, todo, a, threads,
-           measured ? "measured rates"
-                    : "where nothing is measured yet, 75 GFLOP/s a thread is assumed",
-           b, e, c);
-}
 
 /* --- make, and a list for other schedulers --- */
 
@@ -109,6 +40,7 @@ static void print_arguments(const bd_selected *s, const plan_options *o, int i, 
     print_quoted(s->file[s->dag.cell[stage->cell].file].path, make);
     if (o->select.profile) printf(" --profile %s", o->select.profile);
     if (o->select.all) printf(" --all");
+    if (o->select.full) printf(" --full");
     for (int k = 0; k < o->select.settings.n; k++) {
         printf(" --set ");
         print_quoted(o->select.settings.text[k], make);
@@ -164,34 +96,74 @@ static void print_make(const bd_selected *s, const plan_options *o) {
     for (int i = 0; i < s->dag.n_stages; i++) print_rule(s, o, i);
 }
 
-static bd_status print_plan(const void *options, const bd_selected *s) {
-    const plan_options *o = options;
-    if (strcmp(o->format, "text") != 0) {
-        (!strcmp(o->format, "make") ? print_make : print_stages)(s, o);
-        return BD_OK;
-    }
-    bd_cost *cost = calloc((size_t)s->dag.n_stages + 1, sizeof *cost);
-    BD_REQUIRE(cost, BD_E_MEMORY, "out of memory for the costs of a plan");
-    int threads;
-    bd_status st = bd_cli_threads(&threads, o->threads);
-    if (!st) st = bd_dag_costs(cost, &s->dag, o->runs, &bd_backend_cpu, threads);
-    if (!st) print_text(s, cost, threads);
-    free(cost);
+/* --- text --- */
+
+/* The steps that are timed are no run: they report no progress. */
+static bd_status price(bd_plan_view *v, bd_price *out, const plan_options *o) {
+    bd_price_spec spec = {.runs = o->runs,
+                          .backend = &bd_backend_cpu,
+                          .gflops = o->gflops,
+                          .calibrate = !o->no_calibration,
+                          .stop = &bd_cli_stop};
+    BD_TRY(bd_cli_threads(&spec.threads, o->threads));
+    v->threads = spec.threads;
+    bd_progress_set(NULL, NULL);
+    BD_TRY(bd_dag_prices(out, &v->selected->dag, &spec));
+    v->price = out;
+    return BD_OK;
+}
+
+static bd_status print_text(const bd_selected *s, const plan_options *o) {
+    bd_plan_view v = {.selected = s, .gflops = o->gflops};
+    bd_inputs missing = {0};
+    bd_price *out = calloc((size_t)s->dag.n_stages + 1, sizeof *out);
+    BD_REQUIRE(out, BD_E_MEMORY, "out of memory for the prices of a plan");
+    bd_status st = price(&v, out, o);
+    if (!st) st = bd_inputs_missing(&missing, &s->dag, o->runs, NULL);
+    v.missing = &missing;
+    if (!st) st = bd_plan_print(&v, o->stages > 0);
+    bd_inputs_clear(&missing);
+    free(out);
     return st;
 }
 
+static bd_status print_plan(const void *options, const bd_selected *s) {
+    const plan_options *o = options;
+    if (o->check) {
+        BD_TRY(bd_selected_check(s, o->runs, o->results, o->threads, -1));
+        printf("ready: nothing stands in the way of these %d stages\n", s->dag.n_stages);
+        return BD_OK;
+    }
+    if (!strcmp(o->format, "text")) return print_text(s, o);
+    (!strcmp(o->format, "make") ? print_make : print_stages)(s, o);
+    return BD_OK;
+}
+
 int bd_cli_plan(int argc, char **argv) {
-    plan_options o = {.format = "text", .runs = BD_RUNS_DIR};
+    plan_options o = {.format = "text", .runs = BD_RUNS_DIR, .results = "results"};
     const bd_opt opts[] = {
         BD_SELECTION_OPTS(o.select),
+        {0, "stages", BD_OPT_FLAG, NULL, &o.stages, 0, 0, "every stage on a line of its own"},
+        {0, "check", BD_OPT_FLAG, NULL, &o.check, 0, 0,
+         "print no plan; say all that stands in its way, and then exit with 2"},
+        {0, "no-calibration", BD_OPT_FLAG, NULL, &o.no_calibration, 0, 0,
+         "run nothing and write nothing: rates that are not known yet are assumed"},
+        {0, "gflops", BD_OPT_DOUBLE, "N", &o.gflops, 0, 1e9,
+         "price the networks at this rate, as if on a device that has it; GFLOP/s, 0 = not"},
         {'f', "format", BD_OPT_TEXT, "text|make|stages", &o.format, 0, 0,
          "a table, rules for make, or a line a stage with its command, separated by tabs"},
         {0, "runs", BD_OPT_TEXT, "DIR", &o.runs, 0, 0, "folder of the stages"},
+        {0, "results", BD_OPT_TEXT, "DIR", &o.results, 0, 0,
+         "folder of the result files, for --check"},
         {'t', "threads", BD_OPT_INT, "N", &o.threads, 0, 1024,
          "worker threads; 0 = all processors"}};
     const bd_cmd cmd = {
         "plan [RECIPE ...] [options]",
-        "Shows what a recipe has to do: every stage with its work, time, memory and disk.\n"
+        "Shows what a recipe has to do: cells and stages, what is there already, work, time on "
+        "this\n"
+        "machine, disk, memory, and inputs that are still missing. A few steps of each network are "
+        "timed\n"
+        "(seconds in all) and kept in RUNS/" BD_PACE_FILE "; nothing else is written.\n"
         "RECIPE is a file or a name in experiments/; with none, the profile's recipes.",
         opts,
         sizeof opts / sizeof opts[0],

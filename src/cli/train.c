@@ -33,7 +33,7 @@ static bd_status train(const void *options, const bd_selected *s) {
     const bd_cell *cell;
     char dir[1100], model[1200];
     BD_TRY(the_cell(&cell, &s->dag));
-    BD_TRY(bd_selected_run(s, o->runs, o->threads, cell->slot[BD_SLOT_MODEL]));
+    BD_TRY(bd_selected_run(s, o->runs, o->threads, cell->slot[BD_SLOT_MODEL], true));
     BD_TRY(bd_stage_path(dir, sizeof dir, o->runs, &s->dag.stage[cell->slot[BD_SLOT_MODEL]], NULL));
     BD_TRY(bd_stage_model_dir(model, sizeof model, dir));
     printf("%s\n", model);

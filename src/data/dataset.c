@@ -47,6 +47,7 @@ static const bd_dataset_kind kinds[] = {
      .get = "run `make fetch DATA=cifar10`",
      .class_names = cifar_classes},
     {.name = "celeba",
+     .people = true,
      .format = &bd_dataset_folder,
      .size = 64,
      .channels = 3,
@@ -54,6 +55,7 @@ static const bd_dataset_kind kinds[] = {
      .sub = "img_align_celeba",
      .get = "`make fetch DATA=celeba` says where it comes from"},
     {.name = "celebahq",
+     .people = true,
      .format = &bd_dataset_folder,
      .size = 256,
      .channels = 3,
@@ -78,6 +80,12 @@ static bd_status kind_find(const bd_dataset_kind **out, const char *name) {
         if (strcmp(kinds[i].name, name) == 0) return *out = &kinds[i], BD_OK;
     return bd_fail(BD_E_ARG, "data set \"%s\" is not known: use one of %s", name,
                    bd_dataset_names());
+}
+
+bool bd_dataset_of_people(const char *name) {
+    for (int i = 0; i < KIND_COUNT; i++)
+        if (strcmp(kinds[i].name, name) == 0) return kinds[i].people;
+    return false;
 }
 
 /* --- where it is --- */
@@ -162,6 +170,16 @@ bd_status bd_dataset_count(int64_t *out, const bd_dataset_spec *spec) {
     for (int p = 0; p < 2; p++)
         if (w.part[p] && w.kind->count[p] > 0) n += w.kind->count[p];
     *out = spec->limit && spec->limit < n ? spec->limit : n;
+    return BD_OK;
+}
+
+bd_status bd_dataset_find(const bd_dataset_spec *spec) {
+    bd_dataset_wanted w;
+    char dir[BD_DATASET_PATH], path[BD_DATASET_PATH];
+    BD_TRY(wanted_init(&w, spec));
+    BD_TRY(dir_take(dir, spec, w.kind));
+    BD_REQUIRE(w.kind->format->present(path, dir, w.kind), BD_E_MISSING,
+               "data set %s: %s is not there: %s", w.kind->name, path, w.kind->get);
     return BD_OK;
 }
 

@@ -2,6 +2,7 @@
 #ifndef BD_DATA_DATASET_H
 #define BD_DATA_DATASET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/pool.h"
@@ -31,6 +32,11 @@ typedef struct {
  *   tested   tests/test_settings.c */
 const char *bd_dataset_names(void);
 
+/* bd_dataset_of_people -- whether a data set shows people who can be recognised: pictures of it, and samples of models
+ * that learnt it, stay out of result files. What is in a folder nobody knows: false.
+ *   tested   tests/test_dataset_files.c */
+bool bd_dataset_of_people(const char *name);
+
 /* bd_dataset_load -- read, check and resize a data set. docs/data.md says which files each one has.
  * Folders searched when spec->dir is not given: $BADDIFF_DATA/NAME (which must exist when the variable
  * is set), data/NAME, and where the distribution's package puts it. IDX and CIFAR files may be gzipped or plain.
@@ -52,6 +58,10 @@ void bd_dataset_clear(bd_dataset *d); /* an all-zero struct is fine */
  * of "folder" are listed.
  *   errors   as bd_dataset_load, of the folder */
 BD_MUST_CHECK bd_status bd_dataset_count(int64_t *out, const bd_dataset_spec *spec);
+
+/* bd_dataset_find -- is it there? Looks for the first of its files only.
+ *   errors   as bd_dataset_load, but what is in the files */
+BD_MUST_CHECK bd_status bd_dataset_find(const bd_dataset_spec *spec);
 
 /* bd_dataset_class_name -- "ankle boot" ...; NULL when the class has no name but its number. */
 const char *bd_dataset_class_name(const bd_dataset *d, int label);

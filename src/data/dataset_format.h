@@ -37,6 +37,7 @@ struct bd_dataset_kind {
     int channels;    /* of the data set                                                         */
     int raw_size;    /* side in the files; 0: any                                               */
     int classes;     /* 0: no labels                                                            */
+    bool people;     /* faces of people who can be recognised                                   */
     int count[2];    /* images of train and test, as published; -1: ask the folder            */
     const char *sub; /* sub-folder the official archive unpacks to, or NULL                     */
     const char *package_dir;        /* where a distribution's package puts it, or NULL          */

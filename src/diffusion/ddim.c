@@ -27,13 +27,13 @@ static bd_status fill(bd_sampler_eval *eval, int t, double abar, double abar_pre
 
 bd_status bd_sampler_plan_ddim(bd_sampler_plan *plan, const bd_sampler_spec *spec,
                                const bd_schedule *s) {
-    int stride = s->T / spec->steps;
-    double *t = malloc((size_t)spec->steps * sizeof *t);
-    BD_REQUIRE(t, BD_E_MEMORY, "sampler: no memory for %d steps", spec->steps);
+    int n = spec->steps - bd_sampler_skip(spec), stride = s->T / spec->steps;
+    double *t = malloc((size_t)n * sizeof *t);
+    BD_REQUIRE(t, BD_E_MEMORY, "sampler: no memory for %d steps", n);
     bd_status st;
     BD_TRY_TO(done, st, bd_sampler_timesteps(t, spec, s->T, false));
-    BD_TRY_TO(done, st, bd_sampler_plan_alloc(plan, spec->steps, 0));
-    for (int k = 0; !st && k < spec->steps; k++)
+    BD_TRY_TO(done, st, bd_sampler_plan_alloc(plan, n, 0));
+    for (int k = 0; !st && k < n; k++)
         st = fill(&plan->eval[k], (int)t[k], bd_schedule_abar(s, (int)t[k]),
                   bd_schedule_abar(s, (int)t[k] - stride), spec);
 done:

@@ -44,7 +44,7 @@ static void correct(bd_sampler_eval *eval, double t, double sigma, double next, 
 
 bd_status bd_sampler_plan_heun(bd_sampler_plan *plan, const bd_sampler_spec *spec,
                                const bd_schedule *s) {
-    int n = spec->steps;
+    int n = spec->steps - bd_sampler_skip(spec);
     double *t = malloc((size_t)n * sizeof *t);
     BD_REQUIRE(t, BD_E_MEMORY, "sampler: no memory for %d steps", n);
     bd_status st;

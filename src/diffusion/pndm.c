@@ -80,7 +80,8 @@ static void multistep(bd_sampler_eval *eval, const bd_schedule *s, int t, int k,
 
 bd_status bd_sampler_plan_pndm(bd_sampler_plan *plan, const bd_sampler_spec *spec,
                                const bd_schedule *s) {
-    int n = spec->steps, stride = s->T / n, half = stride / 2, first[START];
+    int n = spec->steps - bd_sampler_skip(spec), stride = s->T / spec->steps, half = stride / 2;
+    int first[START];
     BD_REQUIRE(n >= LARGEST, BD_E_ARG, "sampler pndm: %d steps, at least %d are needed", n,
                LARGEST);
     double *t = malloc((size_t)n * sizeof *t);

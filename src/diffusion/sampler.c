@@ -159,6 +159,9 @@ static bd_status resolve(const sampler **kind, bd_sampler_spec *full, const bd_s
     }
     BD_REQUIRE(full->steps >= 1 && full->steps <= T, BD_E_ARG,
                "sampler %s: %d steps, but the schedule allows 1 to %d", spec->name, spec->steps, T);
+    BD_REQUIRE(spec->start >= 0 && spec->start < 1 && bd_sampler_skip(full) < full->steps, BD_E_ARG,
+               "sampler %s: start = %g leaves none of %d steps; it is a share, 0 to below 1",
+               spec->name, spec->start, full->steps);
     BD_TRY(check_enums(spec));
     BD_TRY(check_settings(spec, *kind));
     if (full->order == 0 && (*kind)->max_order) full->order = 2;
@@ -202,8 +205,17 @@ bd_status bd_sampler_plan_create(bd_sampler_plan *plan, const bd_sampler_spec *s
     *plan = (bd_sampler_plan){0};
     BD_TRY(resolve(&kind, &full, spec, s->T));
     bd_status st = kind->plan(plan, &full, s);
-    if (st) bd_sampler_plan_clear(plan);
-    return st;
+    if (st) {
+        bd_sampler_plan_clear(plan);
+        return st;
+    }
+    const double *first = plan->eval[0].coef; /* x0 = (x - noise e) / keep */
+    plan->keep = 1 / first[BD_COEF_X0_X];
+    plan->noise = -first[BD_COEF_X0_E] * plan->keep;
+    plan->skipped = bd_sampler_skip(&full);
+    if (plan->skipped > 0)
+        plan->start_scale = 1; /* the image comes noised as far as it has to be */
+    return BD_OK;
 }
 
 void bd_sampler_plan_clear(bd_sampler_plan *plan) {
@@ -246,10 +258,11 @@ void bd_sampler_apply(double *x, double *h, const double *e, const double *z, si
 bd_status bd_sampler_label(char *out, size_t size, const bd_sampler_spec *spec, int T) {
     const sampler *kind = NULL;
     bd_sampler_spec full;
-    char eta[32] = "", order[32] = "", part[5][32];
+    char eta[32] = "", order[32] = "", from[32] = "", part[6][32];
     BD_TRY(resolve(&kind, &full, spec, T));
     if (full.eta > 0) snprintf(eta, sizeof eta, "-eta%g", full.eta);
     if (full.order > 0) snprintf(order, sizeof order, "-order%d", full.order);
+    if (full.start > 0) snprintf(from, sizeof from, "from%d", bd_sampler_skip(&full));
     bool ddpm = strcmp(full.name, "ddpm") == 0;
     const struct {
         bool shown;
@@ -257,13 +270,14 @@ bd_status bd_sampler_label(char *out, size_t size, const bd_sampler_spec *spec, 
     } parts[] = {{ddpm, variance_names[full.variance]},
                  {full.spacing != kind->spacing, spacing_names[full.spacing]},
                  {full.final == BD_FINAL_ZERO, "to_zero"},
+                 {bd_sampler_skip(&full) > 0, from},
                  {full.clip == BD_CLIP_X0, "clip_x0"},
                  {full.clip == BD_CLIP_XT, "clip_xt"}};
     for (int i = 0; i < COUNT(parts); i++)
         snprintf(part[i], sizeof part[i], "%s%s", parts[i].shown ? "-" : "",
                  parts[i].shown ? parts[i].text : "");
-    int n = snprintf(out, size, "%s-%d%s%s%s%s%s%s%s", full.name, full.steps, part[0], order, eta,
-                     part[1], part[2], part[3], part[4]);
+    int n = snprintf(out, size, "%s-%d%s%s%s%s%s%s%s%s", full.name, full.steps, part[0], order, eta,
+                     part[1], part[2], part[3], part[4], part[5]);
     BD_REQUIRE(n >= 0 && (size_t)n < size, BD_E_ARG,
                "sampler label: %d characters do not fit into %zu", n, size);
     return BD_OK;

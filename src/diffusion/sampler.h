@@ -41,6 +41,8 @@ typedef struct {
     bd_clip clip;
     bd_spacing spacing;
     bd_final final; /* SIGMA_MIN where there is no choice                           */
+    double start;   /* share of the steps left out at the beginning, 0 .. below 1: the chain starts
+                       from a noised image (keep and noise of the plan), with no history */
 } bd_sampler_spec;
 
 typedef struct {
@@ -51,7 +53,10 @@ typedef struct {
 typedef struct {
     int n;              /* network evaluations, in the order of sampling (first = most noise) */
     int history;        /* slots that the coefficients use                                    */
-    double start_scale; /* x_T is the prior times this: 1, but for heun                       */
+    double start_scale; /* x_T is the prior times this: 1, but for heun from the first step   */
+    int skipped;        /* steps left out before the first                                    */
+    double keep, noise; /* sqrt(abar), sqrt(1-abar) at the first evaluation: an image y enters
+                           there as keep y + noise n                                          */
     bd_sampler_eval *eval;
 } bd_sampler_plan;
 
@@ -60,7 +65,8 @@ typedef struct {
  *   source   the file of each sampler, src/diffusion/<name>.c
  *   units    images in [-1,1]; coefficients computed in double
  *   errors   BD_E_ARG: unknown name (the text lists the valid ones), steps outside 0..T or
- *            fewer than the sampler needs, eta negative, or a setting that the sampler has not; BD_E_MEMORY
+ *            fewer than the sampler needs, eta negative, start that leaves none, or a setting that the sampler has not;
+ *            BD_E_MEMORY
  *   memory   fills *plan; caller frees with bd_sampler_plan_clear; borrows spec and schedule for
  *            the call
  *   tested   tests/test_sampler.c */
@@ -78,7 +84,7 @@ void bd_sampler_apply(double *x, double *h, const double *e, const double *z, si
 
 /* bd_sampler_label -- how results name a sampler: "ddpm-200-fixed_small", "ddim-25",
  * "ddim-25-eta0.5", "dpmsolver++-20-order2"; behind it what differs from the sampler's own way:
- * "-leading" ..., "-to_zero", "-clip_x0" or "-clip_xt". steps 0 is resolved with T.
+ * "-leading" ..., "-to_zero", "-from10" (steps left out), "-clip_x0" or "-clip_xt". steps 0 is resolved with T.
  *   errors   BD_E_ARG as bd_sampler_plan_create, or the text does not fit */
 BD_MUST_CHECK bd_status bd_sampler_label(char *out, size_t size, const bd_sampler_spec *spec,
                                          int T);

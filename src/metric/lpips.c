@@ -1,10 +1,12 @@
 #include "metric/lpips.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/sha256.h"
 #include "metric/name.h"
 #include "metric/weights.h"
@@ -23,13 +25,56 @@ bd_status bd_lpips_weights(char *alexnet, char *heads, size_t size, const char *
     return bd_weights_find(heads, size, given_heads, &linear);
 }
 
-bd_status bd_lpips_name(char *out, size_t size, int n, const char *alexnet, const char *heads) {
-    char sha[2][65], definition[64] = "alex0.1";
+bd_status bd_lpips_folder(char *alexnet, char *heads, size_t size, const char *folder) {
+    char path[2][1400];
+    if (!folder[0]) return bd_lpips_weights(alexnet, heads, size, NULL, NULL);
+    BD_TRY(bd_path_join(path[0], sizeof path[0], folder, BD_LPIPS_ALEXNET));
+    BD_TRY(bd_path_join(path[1], sizeof path[1], folder, BD_LPIPS_HEADS));
+    return bd_lpips_weights(alexnet, heads, size, path[0], path[1]);
+}
+
+/* *published: both are what make fetch gets. */
+static bd_status sums(char sha[2][65], bool *published, const char *alexnet, const char *heads) {
     BD_TRY(bd_sha256_file(sha[0], alexnet));
     BD_TRY(bd_sha256_file(sha[1], heads));
-    if (strncmp(sha[0], alexnet_sha256, strlen(alexnet_sha256)) != 0 ||
-        strcmp(sha[1], heads_sha256) != 0)
-        snprintf(definition, sizeof definition, "alex0.1.%.8s.%.8s", sha[0], sha[1]);
+    *published = strncmp(sha[0], alexnet_sha256, strlen(alexnet_sha256)) == 0 &&
+                 strcmp(sha[1], heads_sha256) == 0;
+    return BD_OK;
+}
+
+bd_status bd_lpips_sha256(char hex[65], const char *folder) {
+    char path[2][1400], sha[2][65], both[131];
+    bool published;
+    BD_TRY(bd_lpips_folder(path[0], path[1], sizeof path[0], folder));
+    BD_TRY(sums(sha, &published, path[0], path[1]));
+    if (published) return strcpy(hex, BD_LPIPS_PUBLISHED), BD_OK;
+    snprintf(both, sizeof both, "%s%s", sha[0], sha[1]);
+    return bd_sha256_buffer(hex, both, strlen(both));
+}
+
+bd_status bd_lpips_definition(char *out, size_t size, const char *alexnet, const char *heads) {
+    char sha[2][65];
+    bool published;
+    BD_TRY(sums(sha, &published, alexnet, heads));
+    int n = published ? snprintf(out, size, "%s", BD_LPIPS_PUBLISHED)
+                      : snprintf(out, size, "%s.%.8s.%.8s", BD_LPIPS_PUBLISHED, sha[0], sha[1]);
+    BD_REQUIRE(n > 0 && (size_t)n < size, BD_E_ARG, "lpips: the name does not fit");
+    return BD_OK;
+}
+
+bd_status bd_lpips_cost(double *flops, int S) {
+    bd_graph *g;
+    BD_TRY(bd_graph_create(&g, "lpips"));
+    bd_lpips_build(g, bd_graph_input(g, "x", BD_TYPE_F32, 2, S, S, 3));
+    bd_status st = bd_graph_status(g);
+    *flops = bd_graph_flops(g);
+    bd_graph_destroy(g);
+    return st;
+}
+
+bd_status bd_lpips_name(char *out, size_t size, int n, const char *alexnet, const char *heads) {
+    char definition[64];
+    BD_TRY(bd_lpips_definition(definition, sizeof definition, alexnet, heads));
     return bd_metric_name(out, size, "lpips", n, definition);
 }
 

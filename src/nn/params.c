@@ -138,6 +138,31 @@ void bd_params_clear(bd_params *p) {
     *p = (bd_params){0};
 }
 
+bd_status bd_params_like(bd_params *out, const bd_params *p) {
+    *out = (bd_params){0};
+    size_t name_bytes = 0;
+    for (int i = 0; i < p->n; i++) name_bytes += strlen(p->at[i].name) + 1;
+    bd_params q = {.n = p->n,
+                   .at = calloc((size_t)p->n, sizeof *q.at),
+                   .data = bd_alloc_pages(p->bytes),
+                   .count = p->count,
+                   .bytes = p->bytes,
+                   .names = malloc(name_bytes)};
+    if (!q.at || !q.data || !q.names) {
+        bd_params_clear(&q);
+        return bd_fail(BD_E_MEMORY, "%zu parameters: no memory for %zu bytes", p->count, p->bytes);
+    }
+    memcpy(q.at, p->at, (size_t)p->n * sizeof *q.at);
+    char *name = q.names;
+    for (int i = 0; i < p->n; i++) {
+        size_t n = strlen(p->at[i].name) + 1;
+        q.at[i].name = memcpy(name, p->at[i].name, n);
+        name += n;
+    }
+    *out = q;
+    return BD_OK;
+}
+
 bd_status bd_params_copy(bd_params *dst, const bd_params *src) {
     BD_REQUIRE(dst->n == src->n, BD_E_SHAPE, "copy of parameters: %d tensors into %d", src->n,
                dst->n);

@@ -37,6 +37,10 @@ typedef struct {
 BD_MUST_CHECK bd_status bd_params_from_graph(bd_params *out, const bd_graph *g);
 void bd_params_clear(bd_params *p); /* an all-zero struct is fine */
 
+/* bd_params_like -- a table of the same names and shapes, all values zero.
+ *   memory   caller frees with bd_params_clear; keeps nothing of p */
+BD_MUST_CHECK bd_status bd_params_like(bd_params *out, const bd_params *p);
+
 /* bd_params_copy -- values of src into dst.
  *   errors   BD_E_SHAPE: not the same names and shapes in the same order */
 BD_MUST_CHECK bd_status bd_params_copy(bd_params *dst, const bd_params *src);

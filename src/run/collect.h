@@ -11,7 +11,8 @@ typedef struct {
 
 /* bd_collect -- write OUT/<recipe>.csv (docs/results.md) and the picture OUT/grids/<recipe>.png for recipe
  * `file` of a plan: one row, and one row of pictures (clean samples left, triggered ones right), for each
- * cell whose stages are all finished. With no such cell nothing is written.
+ * cell whose stages are all finished. Of neuron perturbations one row an epoch, with the samples before and after it,
+ * and OUT/<recipe>-detection.csv. With no such cell nothing is written.
  *   errors   BD_E_FORMAT: a stage's result file is damaged; BD_E_IO
  *   tested   tests/test_smoke.sh */
 BD_MUST_CHECK bd_status bd_collect(bd_collected *out, const bd_dag *d, int file, const char *runs,

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "metric/fid.h"
+#include "metric/lpips.h"
 #include "nn/classifier.h"
 #include "nn/model.h"
 #include "run/device.h"
@@ -95,7 +96,7 @@ static bd_status measure(network *n, const bd_backend *b, bd_pool *pool) {
 /* The backend of a stage; without memory (NULL) where its device is not at hand, as on a cluster's login node. */
 static const bd_backend *backend_of(networks *all, const bd_stage *s) {
     const bd_backend *b;
-    if (!all->cpu && bd_device_is_cpu(s->device)) return NULL; /* memory is not asked for */
+    if (!all->cpu) return NULL; /* memory is not asked for */
     return bd_stage_backend(&b, &all->own, all->cpu, s) ? NULL : b;
 }
 
@@ -180,6 +181,15 @@ bd_status bd_stage_schedule(bd_schedule *out, const bd_dag *d, int stage) {
     return st;
 }
 
+int64_t bd_stage_micros(const bd_dag *d, const bd_stage *s, const bd_loop_shape *shape) {
+    bd_loop_options o = bd_recipe_loop(&s->recipe, s->kind);
+    int64_t micros = bd_loop_shape_micros(shape, bd_loop_shape_leave(shape, &o));
+    int earlier = bd_stage_input(s, "earlier");
+    if (earlier < 0) return micros;
+    o.share = d->stage[earlier].recipe.finetune_stop;
+    return micros - bd_loop_shape_micros(shape, bd_loop_shape_leave(shape, &o));
+}
+
 static bd_status training_cost(bd_cost *c, const bd_dag *d, int stage, networks *all) {
     const bd_stage *s = &d->stage[stage];
     const bd_recipe *data = &d->stage[bd_stage_input(s, "data")].recipe;
@@ -194,11 +204,11 @@ static bd_status training_cost(bd_cost *c, const bd_dag *d, int stage, networks 
     o.tile = bd_stage_tile(s, o.tile, micro);
     BD_TRY(bd_loop_shape_init(&shape, &o, images));
     BD_TRY(find_network(&n, all, s, &unet, o.tile, 0, true));
-    int64_t micros = bd_loop_shape_micros(&shape, bd_loop_shape_steps(&shape, &o));
-    int64_t tiles = micros * (micro / o.tile);
+    double kept = o.share < 1 && o.share > 0 ? 4 : 1; /* the checkpoint has Adam's moments too */
+    int64_t tiles = bd_stage_micros(d, s, &shape) * (micro / o.tile);
     c->tflop = (double)tiles * n->flops / 1e12;
     c->memory = n->memory;
-    c->disk = n->params;
+    c->disk = kept * n->params;
     return BD_OK;
 }
 
@@ -224,6 +234,24 @@ static bd_status sampling_cost(bd_cost *c, const bd_dag *d, int stage, networks 
     c->tflop = evals * n->flops / 1e12;
     c->memory = n->memory;
     c->disk = (double)r->sample_n * unet.sample_size * unet.sample_size * unet.in_channels;
+    if (r->sample_start > 0) c->disk *= 2; /* and what was restored */
+    return BD_OK;
+}
+
+/* The ascent, and each measurement: samples, and the clean and the backdoor loss of as many images. */
+static bd_status anp_cost(bd_cost *c, const bd_dag *d, int stage, networks *all) {
+    bd_cost ascent = {0}, samples = {0};
+    const bd_stage *s = &d->stage[stage];
+    bd_unet_config unet;
+    const network *n;
+    int tile = bd_stage_sample_tile(s);
+    BD_TRY(training_cost(&ascent, d, stage, all));
+    BD_TRY(sampling_cost(&samples, d, stage, all));
+    BD_TRY(bd_stage_unet(&unet, d, stage));
+    BD_TRY(find_network(&n, all, s, &unet, tile, 0, false));
+    double losses = 2 * (double)s->recipe.sample_n / tile * n->flops / 1e12;
+    c->tflop = ascent.tflop + (double)(s->recipe.anp_epochs + 1) * (samples.tflop + losses);
+    c->memory = ascent.memory + samples.memory + 2 * n->memory;
     return BD_OK;
 }
 
@@ -255,6 +283,16 @@ static bd_status moments_cost(bd_cost *c, const bd_dag *d, int stage, networks *
     c->memory = all->fid_memory;
     c->tflop = all->fid_flops * (double)images_of(d, &d->stage[stage]) / 1e12;
     c->disk = BD_FID_STATISTICS_BYTES;
+    return BD_OK;
+}
+
+/* A pair of pictures a comparison: to the target, and of restored ones to the originals three more. */
+static bd_status lpips_cost(bd_cost *c, const bd_dag *d, int stage) {
+    const bd_stage *s = &d->stage[stage], *from = &d->stage[bd_stage_input(s, "samples")];
+    double flops;
+    BD_TRY(bd_lpips_cost(&flops, (int)d->cell[s->cell].recipe.data_size));
+    int comparisons = bd_stage_input(s, "pictures") < 0 ? 1 : 4;
+    c->tflop = flops * comparisons * (double)from->recipe.sample_n / 1e12;
     return BD_OK;
 }
 
@@ -296,7 +334,9 @@ static bd_status stage_cost(bd_cost *c, const bd_dag *d, int stage, networks *al
     case BD_KIND_finetune: return training_cost(c, d, stage, all);
     case BD_KIND_import: return import_cost(c, d, stage, all);
     case BD_KIND_sample: return sampling_cost(c, d, stage, all);
+    case BD_KIND_anp: return anp_cost(c, d, stage, all);
     case BD_KIND_moments: return moments_cost(c, d, stage, all);
+    case BD_KIND_lpips: return lpips_cost(c, d, stage);
     case BD_KIND_classifier:
     case BD_KIND_features: return classifier_cost(c, d, stage);
     default: return BD_OK;
@@ -339,8 +379,7 @@ static void measured_rates(double rate[BD_KIND_COUNT], const char *runs) {
         if (seconds[k] > 0 && tflop[k] > 0) rate[k] = tflop[k] / seconds[k];
 }
 
-/* TFLOP a second before anything was measured on this machine. */
-static double assumed_rate(const bd_stage *s, int threads) {
+double bd_assumed_rate(const bd_stage *s, int threads) {
     bool cpu = bd_device_is_cpu(s->device);
     return (cpu ? assumed_gflops_a_thread * threads : assumed_gflops_cuda) / 1e3;
 }
@@ -360,7 +399,7 @@ bd_status bd_dag_costs(bd_cost *cost, const bd_dag *d, const char *runs, const b
         st = stage_cost(c, d, i, all);
         double r = rate[d->stage[i].kind];
         c->measured = r > 0;
-        c->seconds = c->tflop / (r > 0 ? r : assumed_rate(&d->stage[i], threads));
+        c->seconds = c->tflop / (r > 0 ? r : bd_assumed_rate(&d->stage[i], threads));
     }
     bd_pool_destroy(all->pool);
     free(all);

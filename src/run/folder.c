@@ -7,7 +7,11 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/file.h"
+#include "base/sha256.h"
 #include "io/ini.h"
+
+#define CHECK_KEY "check = "
 
 bd_status bd_stage_path(char *out, size_t size, const char *runs, const bd_stage *s,
                         const char *file) {
@@ -19,6 +23,17 @@ bd_status bd_stage_path(char *out, size_t size, const char *runs, const bd_stage
 bool bd_stage_done(const char *runs, const bd_stage *s) {
     char path[1200];
     return bd_stage_path(path, sizeof path, runs, s, "DONE") == BD_OK && bd_file_exists(path);
+}
+
+bd_status bd_results_lock(bd_lock **out, const char *dir) {
+    *out = NULL;
+    BD_TRY(bd_file_mkdirs(dir));
+    BD_TRY(bd_lock_acquire(out, dir, true));
+    bd_status st = bd_file_sweep_temps(dir);
+    if (!st) return BD_OK;
+    bd_lock_release(*out);
+    *out = NULL;
+    return st;
 }
 
 bd_status bd_stage_model_dir(char *out, size_t size, const char *dir) {
@@ -33,15 +48,36 @@ bd_status bd_stage_model_dir(char *out, size_t size, const char *dir) {
 /* --- DONE --- */
 
 bd_status bd_done_write(const char *dir, const bd_done *d) {
-    char path[1200], text[512], utc[32], seconds[32], tflop[32];
+    char path[1200], text[512], utc[32], seconds[32], tflop[32], check[65];
     BD_TRY(bd_path_join(path, sizeof path, dir, "DONE"));
     bd_clock_utc(utc);
     bd_format_double(seconds, d->seconds);
     bd_format_double(tflop, d->tflop);
     int n = snprintf(text, sizeof text,
-                     "[done]\nfinished = %s\nseconds = %s\ntflop = %s\nthreads = %d\n", utc,
-                     seconds, tflop, d->threads);
+                     "[done]\nfinished = %s\nseconds = %s\ntflop = %s\nthreads = %d\nsums = %s\n",
+                     utc, seconds, tflop, d->threads, d->sums);
+    BD_TRY(bd_sha256_buffer(check, text, (size_t)n));
+    n += snprintf(text + n, sizeof text - (size_t)n, CHECK_KEY "%s\n", check);
     return bd_file_write(path, text, (size_t)n);
+}
+
+/* The last line is the sum of those before it. Folders of older versions have none. */
+static bd_status check_done(const char *path) {
+    void *data;
+    size_t n;
+    char now[65];
+    BD_TRY(bd_file_read(&data, &n, path, 4096));
+    const char *text = data, *check = strstr(text, CHECK_KEY);
+    size_t head = check ? (size_t)(check - text) : n;
+    bd_status st = bd_sha256_buffer(now, text, head);
+    bool older = !check && !strstr(text, "\nsums");
+    bool whole = older || (check && n == head + strlen(CHECK_KEY) + 65 && text[n - 1] == '\n' &&
+                           !strncmp(check + strlen(CHECK_KEY), now, 64));
+    free(data);
+    BD_TRY(st);
+    BD_REQUIRE(whole, BD_E_FORMAT,
+               "%s: not as it was written; remove its folder to have the stage made anew", path);
+    return BD_OK;
 }
 
 static bd_status on_done_key(void *ctx, const char *path, int line, const char *section,
@@ -50,19 +86,33 @@ static bd_status on_done_key(void *ctx, const char *path, int line, const char *
     char *end = NULL;
     if (strcmp(section, "done") != 0)
         return bd_fail(BD_E_ARG, "%s:%d: no section [%s] in DONE", path, line, section);
-    if (!strcmp(key, "finished")) return BD_OK;
+    if (!strcmp(key, "check")) return BD_OK;
+    if (!strcmp(key, "finished")) {
+        snprintf(d->finished, sizeof d->finished, "%s", value);
+        return BD_OK;
+    }
+    if (!strcmp(key, "sums")) {
+        snprintf(d->sums, sizeof d->sums, "%s", value);
+        return BD_OK;
+    }
     errno = 0;
     double v = strtod(value, &end);
     BD_REQUIRE(end != value && !*end && !errno, BD_E_ARG, "%s:%d: %s is not a number", path, line,
                value);
-    if (!strcmp(key, "seconds")) d->seconds = v;
-    if (!strcmp(key, "tflop")) d->tflop = v;
-    if (!strcmp(key, "threads")) d->threads = (int)v;
+    if (!strcmp(key, "seconds"))
+        d->seconds = v;
+    else if (!strcmp(key, "tflop"))
+        d->tflop = v;
+    else if (!strcmp(key, "threads"))
+        d->threads = (int)v;
+    else
+        return bd_fail(BD_E_ARG, "%s:%d: no key '%s' in DONE", path, line, key);
     return BD_OK;
 }
 
 bd_status bd_done_read(bd_done *d, const char *path) {
     memset(d, 0, sizeof *d);
+    BD_TRY(check_done(path));
     return bd_ini_load(path, on_done_key, d);
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/file.h"
 #include "io/csv.h"
 #include "run/plan.h"
 
@@ -15,6 +16,10 @@ BD_MUST_CHECK bd_status bd_stage_path(char *out, size_t size, const char *runs, 
                                       const char *file);
 bool bd_stage_done(const char *runs, const bd_stage *s);
 
+/* bd_results_lock -- the folder of result files for one writer at a time: made if need be, waited for, and freed of what
+ * killed writers left. Release with bd_lock_release. */
+BD_MUST_CHECK bd_status bd_results_lock(bd_lock **out, const char *dir);
+
 /* bd_stage_model_dir -- DIR/model or DIR/model-BACKDOORED, whichever is there. */
 BD_MUST_CHECK bd_status bd_stage_model_dir(char *out, size_t size, const char *dir);
 
@@ -23,11 +28,13 @@ typedef struct {
     double seconds; /* of all sittings */
     double tflop;
     int threads;
+    char finished[32]; /* UTC; written by bd_done_write itself */
+    char sums[65];     /* SHA-256 of the folder's SHA256SUMS (run/verify.h) */
 } bd_done;
 
 BD_MUST_CHECK bd_status bd_done_write(const char *dir, const bd_done *d);
 /* path: of the DONE file.
- *   errors   BD_E_MISSING: the stage is not finished; BD_E_ARG with file:line */
+ *   errors   BD_E_MISSING: the stage is not finished; BD_E_ARG with file:line; BD_E_FORMAT: not as it was written */
 BD_MUST_CHECK bd_status bd_done_read(bd_done *d, const char *path);
 
 /* result.csv: the numbers a stage found, one a line. */

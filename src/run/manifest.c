@@ -12,6 +12,7 @@
 #include <zlib.h>
 
 #include "base/file.h"
+#include "base/machine.h"
 #include "bd_version.h"
 #include "metric/frechet.h"
 
@@ -46,7 +47,7 @@ static bd_status write_long(bd_writer *w, const char *key, const char *text) {
 
 static bd_status write_head(bd_writer *w, const bd_dag *d, const bd_stage *s,
                             const bd_backend *backend, int threads) {
-    char fingerprint[2048];
+    char fingerprint[2048], machine[BD_MACHINE_NAME];
     const bd_cell *cell = &d->cell[s->cell];
     BD_TRY(backend->fingerprint(backend, fingerprint, sizeof fingerprint));
     BD_TRY(
@@ -72,6 +73,8 @@ static bd_status write_head(bd_writer *w, const bd_dag *d, const bd_stage *s,
     BD_TRY(bd_writer_printf(w, "backend = %s\n", backend->name));
     BD_TRY(write_long(w, "fingerprint", fingerprint));
     /* not among what the bits depend on */
+    bd_machine_label(machine);
+    BD_TRY(write_long(w, "machine", machine));
     return bd_writer_printf(w, "threads = %d\n", threads);
 }
 

@@ -33,17 +33,24 @@ static void hash_line(bd_sha256 *h, const char *a, const char *b, const char *c)
 }
 
 const char *bd_stage_file(bd_stage_kind kind) {
-    return kind == BD_KIND_moments ? "inception" : kind == BD_KIND_import ? "model" : "classifier";
+    switch (kind) {
+    case BD_KIND_moments: return "inception";
+    case BD_KIND_import: return "model";
+    case BD_KIND_lpips: return "lpips";
+    default: return "classifier";
+    }
+}
+
+/* Networks that measure do it in float32, whatever the ones that are measured compute in: folded into weights of 16
+ * bits, a perturbation of 1e-4 would be rounded away. */
+static bool measures(bd_stage_kind kind) {
+    return kind == BD_KIND_features || kind == BD_KIND_classifier || kind == BD_KIND_moments ||
+           kind == BD_KIND_lpips || kind == BD_KIND_anp;
 }
 
 bool bd_plan_has_network(bd_stage_kind kind) {
     return kind == BD_KIND_pretrain || kind == BD_KIND_finetune || kind == BD_KIND_sample ||
-           kind == BD_KIND_features || kind == BD_KIND_classifier || kind == BD_KIND_moments;
-}
-
-/* Networks that measure do it in float32, whatever the ones that are measured compute in. */
-static bool measures(bd_stage_kind kind) {
-    return kind == BD_KIND_features || kind == BD_KIND_classifier || kind == BD_KIND_moments;
+           measures(kind);
 }
 
 static void hash_backend(bd_sha256 *h, const bd_stage *s) {
@@ -68,7 +75,7 @@ static bd_status make_id(bd_stage *s, const bd_dag *d) {
     }
     if (s->file_sha256[0]) hash_line(h, "file", bd_stage_file(s->kind), s->file_sha256);
     for (int i = 0; i < s->n_in; i++)
-        hash_line(h, "input", s->in[i].role, d->stage[s->in[i].stage].id);
+        if (!s->in[i].shortcut) hash_line(h, "input", s->in[i].role, d->stage[s->in[i].stage].id);
     bd_sha256_finish(h, s->id);
     snprintf(s->name, sizeof s->name, "%s-%.12s", bd_stage_kind_name(s->kind), s->id);
     return BD_OK;
@@ -184,8 +191,8 @@ static bd_status add_all(bd_dag *d, int file, const bd_recipe_file *f, bd_recipe
         BD_TRY(bd_recipe_file_cell(r, f, i));
         BD_TRY(add_cell(d, file, r, role_of(r)));
     }
-    if (!bd_is(f->base.recipe_makes, "cells") || bd_is(f->base.recipe_controls, "none"))
-        return BD_OK;
+    bool models = bd_is(f->base.recipe_makes, "cells") || bd_is(f->base.recipe_makes, "anp");
+    if (!models || bd_is(f->base.recipe_controls, "none")) return BD_OK;
     BD_TRY(add_controls(d, file, f, BD_CELL_RATE0, r));
     if (bd_is(f->base.recipe_controls, "all"))
         return add_controls(d, file, f, BD_CELL_PRETRAINED, r);

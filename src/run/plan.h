@@ -18,6 +18,7 @@ typedef struct {
     struct {
         const char *role; /* "model", "data" ...                              */
         int stage;        /* place in the plan, always before this one        */
+        bool shortcut;    /* saves work and changes no bit: not part of the id */
     } in[BD_STAGE_INPUTS_MAX];
     int n_in;
     char file_sha256[65]; /* of what bd_stage_file names, where the kind reads it, else "" */
@@ -41,6 +42,9 @@ typedef enum {
     BD_SLOT_FCD,
     BD_SLOT_CLASSIFIER,
     BD_SLOT_FID,
+    BD_SLOT_ANP,
+    BD_SLOT_RESTORE,
+    BD_SLOT_LPIPS,
     BD_SLOT_COUNT
 } bd_cell_slot;
 
@@ -71,6 +75,7 @@ typedef struct {
     char classifier[BD_TEXT_SIZE], classifier_sha256[65]; /* the last one hashed */
     char model_folder[BD_TEXT_SIZE], model_sha256[65];
     char inception[BD_TEXT_SIZE], inception_sha256[65]; /* the same */
+    char lpips[BD_TEXT_SIZE], lpips_sha256[65];
 } bd_dag;
 
 /* bd_dag_add -- the cells of one more recipe, and the stages that are not there yet. Cells come in
@@ -93,7 +98,8 @@ const char *bd_cell_role_name(bd_cell_role role);
 /* bd_stage_input -- place of the input with that role, or -1. */
 int bd_stage_input(const bd_stage *s, const char *role);
 
-/* bd_stage_file -- which file of the recipe a kind reads: "classifier", "inception", or "model" (model.folder). */
+/* bd_stage_file -- which file of the recipe a kind reads: "classifier", "inception", "lpips" (both of its files), or "model"
+ * (model.folder). */
 const char *bd_stage_file(bd_stage_kind kind);
 
 /* bd_stage_canonical -- the fields of a cell that matter to a kind of stage, the others at their

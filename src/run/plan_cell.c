@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/sha256.h"
 #include "metric/fid.h"
+#include "metric/lpips.h"
 #include "nn/model.h"
 #include "run/plan_parts.h"
 
@@ -15,6 +16,11 @@ static bd_status add_data(int *place, bd_dag *d, const bd_recipe *r, const char 
     snprintf(s.recipe.data_split, sizeof s.recipe.data_split, "%s", split);
     s.recipe.data_limit = limit;
     return bd_plan_add(place, d, &s);
+}
+
+/* The held-out pictures that a chain of prior image or stamped starts from. */
+static bd_status add_pictures(int *place, bd_dag *d, const bd_recipe *r) {
+    return add_data(place, d, r, "test", 0);
 }
 
 /* A folder that is not there yet is planned without its sum. */
@@ -39,11 +45,41 @@ static bd_status add_pretrain(int *place, bd_dag *d, const bd_recipe *r, int dat
     return bd_plan_add(place, d, &s);
 }
 
+/* Of two trainings that differ only in when they stop, the longer goes on from the end of the shorter. */
+static bool goes_on_from(const bd_stage *s, const bd_stage *earlier, const bd_dag *d) {
+    if (earlier->kind != s->kind || earlier->recipe.finetune_stop >= s->recipe.finetune_stop)
+        return false;
+    if (strcmp(earlier->device, d->device) != 0 || strcmp(earlier->precision, d->precision) != 0)
+        return false;
+    for (int i = 0; i < s->n_in; i++)
+        if (bd_stage_input(earlier, s->in[i].role) != s->in[i].stage) return false;
+    char a[BD_TEXT_SIZE], b[BD_TEXT_SIZE];
+    for (int i = 0; i < bd_field_count(); i++) {
+        const bd_field *f = bd_field_at(i);
+        bd_recipe_get(a, &s->recipe, f);
+        bd_recipe_get(b, &earlier->recipe, f);
+        if (strcmp(a, b) != 0 && strcmp(f->name, "finetune.stop") != 0) return false;
+    }
+    return true;
+}
+
+static void add_earlier(const bd_dag *d, bd_stage *s) {
+    int best = -1;
+    for (int i = 0; i < d->n_stages; i++)
+        if (goes_on_from(s, &d->stage[i], d) &&
+            (best < 0 || d->stage[i].recipe.finetune_stop > d->stage[best].recipe.finetune_stop))
+            best = i;
+    if (best < 0) return;
+    bd_plan_input(s, "earlier", best);
+    s->in[s->n_in - 1].shortcut = true;
+}
+
 static bd_status add_finetune(int *place, bd_dag *d, const bd_recipe *r, int data, int pretrain) {
     bd_stage s = {.kind = BD_KIND_finetune};
     bd_stage_canonical(&s.recipe, s.kind, r);
     bd_plan_input(&s, "data", data);
     if (pretrain >= 0) bd_plan_input(&s, "start", pretrain);
+    add_earlier(d, &s);
     return bd_plan_add(place, d, &s);
 }
 
@@ -61,8 +97,8 @@ static bd_status add_sample(int *place, bd_dag *d, const bd_recipe *r, int model
     bd_stage_canonical(&s.recipe, s.kind, r);
     bd_plan_input(&s, "model", model);
     if (bd_is(r->sample_prior, "stamped") || bd_is(r->sample_prior, "image")) {
-        int pictures; /* held out: not trained on */
-        BD_TRY(add_data(&pictures, d, r, "test", 0));
+        int pictures;
+        BD_TRY(add_pictures(&pictures, d, r));
         bd_plan_input(&s, "pictures", pictures);
     }
     return bd_plan_add(place, d, &s);
@@ -221,6 +257,62 @@ static bd_status add_fid(int *place, bd_dag *d, const bd_recipe *r, int clean) {
     return bd_plan_add(place, d, &s);
 }
 
+/* As hash_inception, of both files. */
+static bd_status hash_lpips(bd_dag *d, const char *folder) {
+    if (!strcmp(d->lpips, folder) && d->lpips_sha256[0]) return BD_OK;
+    bd_status st = bd_lpips_sha256(d->lpips_sha256, folder);
+    if (st == BD_E_MISSING && !folder[0]) {
+        bd_log(BD_LOG_WARN, "metric.lpips: %s", bd_error());
+        strcpy(d->lpips_sha256, BD_LPIPS_PUBLISHED);
+    } else if (st) {
+        return bd_error_prefix(st, "metric.lpips");
+    }
+    snprintf(d->lpips, sizeof d->lpips, "%s", folder);
+    return BD_OK;
+}
+
+static bd_status add_lpips(bd_dag *d, bd_cell *c) {
+    const bd_recipe *r = &c->recipe;
+    bd_stage s = {.kind = BD_KIND_lpips};
+    int pictures;
+    BD_TRY(hash_lpips(d, r->metric_lpips_folder));
+    bd_stage_canonical(&s.recipe, s.kind, r);
+    strcpy(s.recipe.metric_lpips_folder, r->metric_lpips_folder);
+    strcpy(s.file_sha256, d->lpips_sha256);
+    bd_plan_input(&s, "samples", c->slot[BD_SLOT_TRIGGER]);
+    bd_plan_input(&s, "target", c->slot[BD_SLOT_TARGET]);
+    if (bd_restores(r)) {
+        BD_TRY(add_pictures(&pictures, d, r));
+        bd_plan_input(&s, "pictures", pictures);
+    }
+    return bd_plan_add(&c->slot[BD_SLOT_LPIPS], d, &s);
+}
+
+static bd_status add_restore(bd_dag *d, bd_cell *c) {
+    bd_stage s = {.kind = BD_KIND_restore};
+    int pictures;
+    BD_TRY(add_pictures(&pictures, d, &c->recipe));
+    bd_stage_canonical(&s.recipe, s.kind, &c->recipe);
+    bd_plan_input(&s, "samples", c->slot[BD_SLOT_TRIGGER]);
+    bd_plan_input(&s, "target", c->slot[BD_SLOT_TARGET]);
+    bd_plan_input(&s, "pictures", pictures);
+    return bd_plan_add(&c->slot[BD_SLOT_RESTORE], d, &s);
+}
+
+/* A cell that restores pictures: no samples from plain noise, they belong to the recipes that draw. */
+static bd_status restore_cell(bd_dag *d, bd_cell *c) {
+    const bd_recipe *r = &c->recipe;
+    int *slot = c->slot;
+    BD_TRY(add_data(&slot[BD_SLOT_DATA], d, r, r->data_split, r->data_limit));
+    int data = slot[BD_SLOT_DATA];
+    BD_TRY(add_model(&slot[BD_SLOT_MODEL], &slot[BD_SLOT_PRETRAIN], d, r, data));
+    BD_TRY(add_sample(&slot[BD_SLOT_TRIGGER], d, r, slot[BD_SLOT_MODEL]));
+    BD_TRY(add_target(&slot[BD_SLOT_TARGET], d, r, data));
+    BD_TRY(add_score(&slot[BD_SLOT_SCORE], d, r, slot[BD_SLOT_TRIGGER], slot[BD_SLOT_TARGET]));
+    BD_TRY(add_restore(d, c));
+    return bd_is(r->metric_lpips, "on") ? add_lpips(d, c) : BD_OK;
+}
+
 static bd_status model_cell(bd_dag *d, bd_cell *c) {
     const bd_recipe *r = &c->recipe;
     int *slot = c->slot;
@@ -240,7 +332,31 @@ static bd_status model_cell(bd_dag *d, bd_cell *c) {
     if (bd_is(r->metric_fcd, "on"))
         BD_TRY(add_fcd(&slot[BD_SLOT_FCD], d, c, data, slot[BD_SLOT_CLEAN]));
     if (bd_is(r->metric_fid, "on")) BD_TRY(add_fid(&slot[BD_SLOT_FID], d, r, slot[BD_SLOT_CLEAN]));
-    return BD_OK;
+    return bd_is(r->metric_lpips, "on") ? add_lpips(d, c) : BD_OK;
+}
+
+static bd_status add_anp(int *place, bd_dag *d, const bd_recipe *r, int data, int model,
+                         int target) {
+    bd_stage s = {.kind = BD_KIND_anp};
+    bd_stage_canonical(&s.recipe, s.kind, r);
+    bd_plan_input(&s, "model", model);
+    bd_plan_input(&s, "data", data);
+    bd_plan_input(&s, "target", target);
+    return bd_plan_add(place, d, &s);
+}
+
+/* The model under test and what becomes of its samples when its neurons are perturbed. */
+static bd_status anp_cell(bd_dag *d, bd_cell *c) {
+    bd_recipe *r = &c->recipe;
+    int *slot = c->slot;
+    r->sample_n = r->anp_n;
+    strcpy(r->sample_clip, r->anp_sample_clip);
+    strcpy(r->sample_prior, "noise");
+    BD_TRY(add_data(&slot[BD_SLOT_DATA], d, r, r->data_split, r->data_limit));
+    int data = slot[BD_SLOT_DATA];
+    BD_TRY(add_model(&slot[BD_SLOT_MODEL], &slot[BD_SLOT_PRETRAIN], d, r, data));
+    BD_TRY(add_target(&slot[BD_SLOT_TARGET], d, r, data));
+    return add_anp(&slot[BD_SLOT_ANP], d, r, data, slot[BD_SLOT_MODEL], slot[BD_SLOT_TARGET]);
 }
 
 static bd_status gallery_cell(bd_dag *d, bd_cell *c) {
@@ -264,5 +380,6 @@ static bd_status classifier_cell(bd_dag *d, bd_cell *c) {
 bd_status bd_plan_cell(bd_dag *d, bd_cell *c) {
     if (c->role == BD_CELL_GALLERY) return gallery_cell(d, c);
     if (c->role == BD_CELL_CLASSIFIER) return classifier_cell(d, c);
-    return model_cell(d, c);
+    if (bd_is(c->recipe.recipe_makes, "anp")) return anp_cell(d, c);
+    return bd_restores(&c->recipe) ? restore_cell(d, c) : model_cell(d, c);
 }

@@ -49,21 +49,37 @@ static void canonical_import(bd_recipe *r, const bd_recipe *cell) {
     if (!bd_is(cell->finetune_from, "given") || bd_unpoisoned(cell)) bd_plan_no_attack(r);
 }
 
-static void canonical_sample(bd_recipe *r) {
-    const char *p = r->sample_prior;
-    bool trigger =
-        bd_is(p, "trigger") || bd_is(p, "trigger-zero") || bd_is(p, "stamped") || bd_is(p, "moved");
-    bool other = bd_is(p, "other");
-    if (!trigger) reset(r, "attack.trigger");
-    if (!other) reset(r, "sample.other");
-    if (!(trigger && bd_trigger_uses_art(r->attack_trigger)) &&
-        !(other && bd_trigger_uses_art(r->sample_other)))
-        reset(r, "attack.art");
+/* Settings that only some samplers have. */
+static void canonical_sampler(bd_recipe *r) {
     if (!bd_is(r->sample_sampler, "ddim")) reset(r, "sample.eta");
     if (!bd_is(r->sample_sampler, "ddpm")) reset(r, "sample.variance");
     if (bd_sampler_max_order(r->sample_sampler)) return;
     reset(r, "sample.order");
     reset(r, "sample.final");
+}
+
+static void canonical_sample(bd_recipe *r) {
+    const char *p = r->sample_prior;
+    bool trigger =
+        bd_is(p, "trigger") || bd_is(p, "trigger-zero") || bd_is(p, "stamped") || bd_is(p, "moved");
+    bool other = bd_is(p, "other"), pictures = bd_is(p, "stamped") || bd_is(p, "image");
+    if (!trigger) reset(r, "attack.trigger");
+    if (!other) reset(r, "sample.other");
+    if (!pictures) reset(r, "sample.start");
+    if (!pictures) reset(r, "sample.corrupt");
+    if (r->sample_start == 0) reset(r, "sample.entry");
+    if (!(trigger && bd_trigger_uses_art(r->attack_trigger)) &&
+        !(other && bd_trigger_uses_art(r->sample_other)))
+        reset(r, "attack.art");
+    canonical_sampler(r);
+}
+
+/* Controls are measured on the same attack as the models that know it. */
+static void canonical_anp(bd_recipe *r) {
+    if (bd_is(r->attack_name, "none")) reset(r, "attack.name");
+    if (!bd_trigger_uses_art(r->attack_trigger) && !bd_target_uses_art(r->attack_target))
+        reset(r, "attack.art");
+    canonical_sampler(r);
 }
 
 static void canonical_target(bd_recipe *r) {
@@ -85,4 +101,5 @@ void bd_stage_canonical(bd_recipe *out, bd_stage_kind kind, const bd_recipe *cel
     if (kind == BD_KIND_finetune) canonical_finetune(out);
     if (kind == BD_KIND_sample) canonical_sample(out);
     if (kind == BD_KIND_target) canonical_target(out);
+    if (kind == BD_KIND_anp) canonical_anp(out);
 }

@@ -13,6 +13,9 @@ static inline bool bd_unpoisoned(const bd_recipe *r) {
     return r->attack_poison_rate == 0 || bd_is(r->attack_name, "none");
 }
 
+/* Does the cell restore pictures? */
+static inline bool bd_restores(const bd_recipe *r) { return r->sample_start > 0; }
+
 /* bd_plan_no_attack -- the recipe as the one of a model that knows no attack. */
 void bd_plan_no_attack(bd_recipe *r);
 

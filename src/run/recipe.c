@@ -230,6 +230,17 @@ static bd_status check_sampler(const char *section, const char *sampler, int64_t
     return BD_OK;
 }
 
+static bd_status check_restoring(const bd_recipe *r) {
+    bool pictures = !strcmp(r->sample_prior, "image") || !strcmp(r->sample_prior, "stamped");
+    BD_REQUIRE(
+        pictures || (r->sample_start == 0 && !strcmp(r->sample_corrupt, "none")), BD_E_ARG,
+        "sample.prior = %s: sample.start and sample.corrupt need pictures, so image or stamped",
+        r->sample_prior);
+    BD_REQUIRE(r->sample_start > 0 || !strcmp(r->sample_entry, "noised"), BD_E_ARG,
+               "sample.entry = %s is for sample.start above 0", r->sample_entry);
+    return BD_OK;
+}
+
 bd_status bd_recipe_check(const bd_recipe *r) {
     BD_TRY(check_training("pretrain", r->pretrain_steps, r->pretrain_epochs, r->pretrain_batch,
                           r->pretrain_micro_batch, r->pretrain_tile));
@@ -237,6 +248,7 @@ bd_status bd_recipe_check(const bd_recipe *r) {
                           r->finetune_micro_batch, r->finetune_tile));
     BD_TRY(check_training("classifier", 0, r->classifier_epochs, r->classifier_batch, 0,
                           r->classifier_tile));
+    BD_TRY(check_training("anp", r->anp_steps, r->anp_epochs, r->anp_batch, 0, r->anp_tile));
     BD_REQUIRE((r->diffusion_beta_start == 0) == (r->diffusion_beta_end == 0), BD_E_ARG,
                "diffusion.beta_start and diffusion.beta_end: set both or neither");
     BD_REQUIRE(r->diffusion_beta_start <= r->diffusion_beta_end, BD_E_ARG,
@@ -256,6 +268,7 @@ bd_status bd_recipe_check(const bd_recipe *r) {
                "finetune.from = given: a model that was trained elsewhere has no controls; set "
                "recipe.controls = none");
     BD_TRY(check_attack(r));
+    BD_TRY(check_restoring(r));
     /* the schedule of model.folder is its own */
     int64_t T = r->model_folder[0] ? 0 : r->diffusion_T;
     BD_TRY(check_sampler("sample", r->sample_sampler, r->sample_steps, r->sample_eta, T));

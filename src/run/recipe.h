@@ -79,6 +79,7 @@ typedef struct {
     const bd_field *field[BD_AXIS_FIELDS_MAX];
     int n_fields;
     int n;
+    int level;                   /* of the file or setting it comes from; later ones are higher */
     char (*value)[BD_TEXT_SIZE]; /* [n][n_fields], as bd_recipe_get writes them */
 } bd_axis;
 
@@ -88,16 +89,18 @@ typedef struct {
     char profile[64]; /* "" = none                                                           */
     bd_recipe base;   /* all settings but the sweep's                                        */
     bd_axis axis[BD_AXES_MAX];
-    int n_axes; /* the first one varies slowest                                       */
+    int n_axes;             /* the first one varies slowest                                       */
+    int level, cells_level; /* while it is read: of this file, of the one that names the table */
 } bd_recipe_file;
 
 /* bd_recipe_load -- read a recipe: defaults < its base file < itself < profile < settings.
  * A value given on a later level replaces an earlier one, and a list of [sweep] an earlier list or
  * value. A profile may have sections [RECIPE.SECTION] that count for the recipe of that name only
  * and come after its plain ones; its [RECIPE.sweep] cuts the recipe's grid down to what the profile
- * has time for, and is left out when full is asked for. Section [manifest] is skipped: a stage's manifest is a recipe.
+ * has time for, and is left out when full is asked for. [profile] base = FILE stands for another profile before it. Section [manifest] is skipped: a stage's manifest is a recipe.
  * recipe.cells names a CSV beside the recipe: a column a field, a row a cell; its rows take the place of the first
- * axis, and of whatever recipe and profile say about those fields.
+ * axis, and of whatever recipe and profile say about those fields; a sweep of them counts for less when the table is named
+ * on a later level, and is an error on the same one or a later.
  *   profile    path of a profile, NULL = none
  *   settings   n texts "section.key=value" or "sweep.section.key=v1, v2"
  *   errors   BD_E_ARG with file:line and reason: unknown key (with the nearest valid one), value of
@@ -115,15 +118,21 @@ BD_MUST_CHECK bd_status bd_recipe_file_cell(bd_recipe *out, const bd_recipe_file
 
 /* --- profiles --- */
 
+enum { BD_PROFILE_RECIPES_MAX = 32 };
+
+typedef struct {
+    int n;
+    char name[BD_PROFILE_RECIPES_MAX][64];
+} bd_profile_list;
+
 typedef struct {
     char name[64], path[1024];
     char title[BD_TEXT_SIZE];
-    int n; /* recipes that `make reproduce` runs */
-    char recipe[32][64];
+    bd_profile_list recipes, more; /* what `make reproduce` runs, and what ALL=1 adds */
 } bd_profile;
 
-/* bd_profile_load -- [profile] of a profile file: title and recipes. Its other sections are read by
- * bd_recipe_load.
+/* bd_profile_load -- [profile] of a profile file: title, recipes, more. Its other sections, and those of the profile
+ * that it names as its base, are read by bd_recipe_load.
  *   errors   BD_E_MISSING: no such profile (the text lists those in dir); BD_E_ARG with file:line */
 BD_MUST_CHECK bd_status bd_profile_load(bd_profile *out, const char *dir, const char *name);
 

@@ -9,6 +9,7 @@
 #include "io/csv.h"
 #include "io/ini.h"
 #include "run/nearest.h"
+#include "run/words.h"
 #include "run/recipe.h"
 
 enum { BASE_DEPTH_MAX = 8, LIST_MAX = 64, FIELD_MAX = 256 };
@@ -18,16 +19,8 @@ typedef struct {
     bd_recipe_file *out;
     bool set[FIELD_MAX];   /* given a value on this level */
     bool swept[FIELD_MAX]; /* given a list on this level  */
-    enum {
-        READ_BASE,
-        READ_ALL,
-        READ_PROFILE,
-        READ_PROFILE_OWN,
-        READ_PROFILE_OWN_FULL,
-        READ_HEADER
-    } pass;
+    enum { READ_BASE, READ_ALL, READ_PROFILE, READ_PROFILE_OWN, READ_PROFILE_OWN_FULL } pass;
     char base[512]; /* READ_BASE: what it found */
-    bd_profile *profile;
 } level;
 
 static int field_index(const bd_field *f) { return (int)(f - bd_field_at(0)); }
@@ -42,23 +35,6 @@ static void drop_axis(bd_recipe_file *r, const bd_field *f) {
         r->n_axes--;
         return;
     }
-}
-
-/* Cuts text at commas into trimmed words, in place. */
-static bd_status split_list(char *words[LIST_MAX], int *n, char *text) {
-    *n = 0;
-    for (char *p = text; p;) {
-        char *comma = strchr(p, ',');
-        if (comma) *comma = '\0';
-        p += strspn(p, " \t");
-        size_t len = strlen(p);
-        while (len && (p[len - 1] == ' ' || p[len - 1] == '\t')) p[--len] = '\0';
-        BD_REQUIRE(len > 0, BD_E_ARG, "an empty value in the list");
-        BD_REQUIRE(*n < LIST_MAX, BD_E_ARG, "more than %d values in the list", LIST_MAX);
-        words[(*n)++] = p;
-        p = comma ? comma + 1 : NULL;
-    }
-    return BD_OK;
 }
 
 /* Values are kept as bd_recipe_get writes them, so "0.10" and "0.1" are one value. */
@@ -100,11 +76,11 @@ static bd_status make_axis(bd_axis *a, const char *name, const bd_recipe *base,
 
 static bd_status set_axis(bd_recipe_file *r, const bd_field *f, const char *text) {
     char copy[1024], *words[LIST_MAX];
-    bd_axis a = {.field = {f}, .n_fields = 1};
+    bd_axis a = {.field = {f}, .n_fields = 1, .level = r->level};
     BD_REQUIRE(strlen(text) < sizeof copy, BD_E_ARG, "%s: the list is too long", f->name);
     BD_REQUIRE(strcmp(f->section, "recipe") != 0, BD_E_ARG, "%s cannot be swept", f->name);
     strcpy(copy, text);
-    bd_status st = split_list(words, &a.n, copy);
+    bd_status st = bd_words_split(words, &a.n, LIST_MAX, copy);
     if (st) return bd_error_prefix(st, "%s", f->name);
     BD_TRY(make_axis(&a, f->name, &r->base, (const char *const *)words));
     for (int i = 0; i < r->n_axes; i++) {
@@ -130,7 +106,16 @@ static void beside(char *out, size_t size, const char *recipe, const char *file)
              file);
 }
 
-static bd_status table_fields(bd_axis *a, const bd_csv *c, const bd_recipe_file *r) {
+/* A column takes the place of a sweep from a level before the one that named the table. */
+static bd_status make_way(bd_recipe_file *r, const bd_field *f) {
+    for (int i = 0; i < r->n_axes; i++)
+        BD_REQUIRE(r->axis[i].field[0] != f || r->axis[i].level < r->cells_level, BD_E_ARG,
+                   "%s is a column here and in [sweep]; keep one of the two", f->name);
+    drop_axis(r, f);
+    return BD_OK;
+}
+
+static bd_status table_fields(bd_axis *a, const bd_csv *c, bd_recipe_file *r) {
     BD_REQUIRE(bd_csv_cols(c) >= 1 && bd_csv_cols(c) <= BD_AXIS_FIELDS_MAX, BD_E_ARG,
                "%zu columns; a table of cells has 1 to %d", bd_csv_cols(c), BD_AXIS_FIELDS_MAX);
     BD_REQUIRE(bd_csv_rows(c) >= 1 && bd_csv_rows(c) <= 10000, BD_E_ARG,
@@ -143,15 +128,13 @@ static bd_status table_fields(bd_axis *a, const bd_csv *c, const bd_recipe_file 
                    name);
         for (int i = 0; i < a->n_fields; i++)
             BD_REQUIRE(a->field[i] != a->field[j], BD_E_ARG, "two columns %s", name);
-        for (int i = 0; i < r->n_axes; i++)
-            BD_REQUIRE(r->axis[i].field[0] != a->field[j], BD_E_ARG,
-                       "%s is a column here and in [sweep]; keep one of the two", name);
+        BD_TRY(make_way(r, a->field[j]));
         a->n_fields++;
     }
     return BD_OK;
 }
 
-static bd_status table_axis(bd_axis *a, const bd_csv *c, const bd_recipe_file *r) {
+static bd_status table_axis(bd_axis *a, const bd_csv *c, bd_recipe_file *r) {
     BD_TRY(table_fields(a, c, r));
     const char **words = calloc((size_t)a->n * (size_t)a->n_fields, sizeof *words);
     BD_REQUIRE(words, BD_E_MEMORY, "out of memory");
@@ -207,6 +190,7 @@ static bd_status assign(level *l, const char *section, const char *key, const ch
     (sweep ? l->swept : l->set)[i] = true;
     if (sweep) return set_axis(l->out, f, value);
     drop_axis(l->out, f);
+    if (!strcmp(f->name, "recipe.cells")) l->out->cells_level = l->out->level;
     return bd_recipe_set(&l->out->base, f, value);
 }
 
@@ -246,33 +230,14 @@ static bd_status profile_key(level *l, const char *section, const char *key, con
     return bd_field_find(&f, name);
 }
 
-static bd_status header_key(bd_profile *p, const char *key, const char *value) {
-    if (!strcmp(key, "title")) {
-        snprintf(p->title, sizeof p->title, "%s", value);
-        return BD_OK;
-    }
-    BD_REQUIRE(!strcmp(key, "recipes"), BD_E_ARG,
-               "unknown key '%s' in [profile]; it has title and recipes", key);
-    char copy[256], *words[LIST_MAX];
-    int n;
-    snprintf(copy, sizeof copy, "%s", value);
-    BD_TRY(split_list(words, &n, copy));
-    BD_REQUIRE(n <= (int)(sizeof p->recipe / sizeof p->recipe[0]), BD_E_ARG, "too many recipes");
-    for (int i = 0; i < n; i++) snprintf(p->recipe[i], sizeof p->recipe[i], "%s", words[i]);
-    p->n = n;
-    return BD_OK;
-}
-
 static bd_status take_key(level *l, const char *section, const char *key, const char *value) {
     bool is_profile = l->pass >= READ_PROFILE;
     if (l->pass == READ_BASE) {
-        if (!strcmp(section, "recipe") && !strcmp(key, "base"))
-            snprintf(l->base, sizeof l->base, "%s", value);
+        bool here = !strcmp(section, "recipe") || !strcmp(section, "profile");
+        if (here && !strcmp(key, "base")) snprintf(l->base, sizeof l->base, "%s", value);
         return BD_OK;
     }
-    if (is_profile && !strcmp(section, "profile"))
-        return l->pass == READ_HEADER ? header_key(l->profile, key, value) : BD_OK;
-    if (l->pass == READ_HEADER) return BD_OK;
+    if (is_profile && !strcmp(section, "profile")) return BD_OK; /* bd_profile_load's */
     if (is_profile) return profile_key(l, section, key, value);
     if (!strcmp(section, "manifest")) return BD_OK;
     if (!strcmp(section, "recipe") && !strcmp(key, "base")) return BD_OK;
@@ -293,6 +258,7 @@ static bd_status read_level(bd_recipe_file *out, const char *path, int pass) {
     BD_REQUIRE(l, BD_E_MEMORY, "out of memory for %s", path);
     l->out = out;
     l->pass = pass;
+    out->level++;
     bd_status st = bd_ini_load(path, on_key, l);
     free(l);
     return st;
@@ -325,10 +291,29 @@ static bd_status read_with_base(bd_recipe_file *out, const char *path, int depth
     return read_level(out, path, READ_ALL);
 }
 
+/* A profile and, before it, the one it is based on. */
+static bd_status read_profile(bd_recipe_file *out, const char *path, bool full, int depth) {
+    char base[512], before[1600];
+    BD_REQUIRE(depth < BASE_DEPTH_MAX, BD_E_ARG,
+               "%s: more than %d profiles stand behind each other; is it a circle?", path,
+               BASE_DEPTH_MAX);
+    BD_TRY(find_base(base, path));
+    if (base[0]) {
+        beside(before, sizeof before, path, base);
+        bd_status st = read_profile(out, before, full, depth + 1);
+        if (st == BD_E_MISSING)
+            return bd_fail(st, "%s: the profile it is based on, %s, is not there", path, before);
+        if (st) return st;
+    }
+    BD_TRY(read_level(out, path, READ_PROFILE));
+    return read_level(out, path, full ? READ_PROFILE_OWN_FULL : READ_PROFILE_OWN);
+}
+
 static bd_status apply_settings(bd_recipe_file *out, const char *const *settings, int n) {
     level *l = calloc(1, sizeof *l);
     BD_REQUIRE(l, BD_E_MEMORY, "out of memory for settings");
     l->out = out;
+    out->level++;
     bd_status st = BD_OK;
     for (int i = 0; i < n && !st; i++) {
         char name[256];
@@ -377,8 +362,7 @@ bd_status bd_recipe_load(bd_recipe_file *out, const char *path, const char *prof
     bd_status st = read_with_base(out, path, 0);
     if (!st && profile) {
         file_name(out->profile, profile);
-        st = read_level(out, profile, READ_PROFILE);
-        if (!st) st = read_level(out, profile, full ? READ_PROFILE_OWN_FULL : READ_PROFILE_OWN);
+        st = read_profile(out, profile, full, 0);
     }
     if (!st) st = apply_settings(out, settings, n);
     if (!st) st = read_table(out);
@@ -419,33 +403,4 @@ bd_status bd_recipe_file_cell(bd_recipe *out, const bd_recipe_file *f, int64_t i
     if (!st) return BD_OK;
     return f->n_axes ? bd_error_prefix(st, "%s: cell%s", f->path, where)
                      : bd_error_prefix(st, "%s", f->path);
-}
-
-/* --- profiles --- */
-
-static bd_status no_profile(const char *dir, const char *name) {
-    char **names, list[512] = "";
-    size_t n, used = 0;
-    if (bd_file_list(&names, &n, dir, ".ini")) return BD_E_MISSING;
-    for (size_t i = 0; i < n && used < sizeof list - 64; i++)
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%.*s", i ? ", " : "",
-                                 (int)strlen(names[i]) - 4, names[i]);
-    bd_file_list_free(names, n);
-    return bd_fail(BD_E_MISSING, "no profile '%s' in %s; there are: %s", name, dir, list);
-}
-
-bd_status bd_profile_load(bd_profile *out, const char *dir, const char *name) {
-    memset(out, 0, sizeof *out);
-    BD_REQUIRE(strlen(name) < sizeof out->name && !strchr(name, '/'), BD_E_ARG,
-               "profile '%s': give the name of a file in %s without .ini", name, dir);
-    strcpy(out->name, name);
-    snprintf(out->path, sizeof out->path, "%s/%s.ini", dir, name);
-    if (!bd_file_exists(out->path)) return no_profile(dir, name);
-    level *l = calloc(1, sizeof *l);
-    BD_REQUIRE(l, BD_E_MEMORY, "out of memory for %s", out->path);
-    l->pass = READ_HEADER;
-    l->profile = out;
-    bd_status st = bd_ini_load(out->path, on_key, l);
-    free(l);
-    return st;
 }

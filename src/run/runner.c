@@ -12,6 +12,7 @@
 #include "run/device.h"
 #include "run/manifest.h"
 #include "run/stages.h"
+#include "run/verify.h"
 
 static bd_status (*const run_kind[])(bd_stage_run *) = {
 #define BD_KIND(name, numerics, help) bd_stage_run_##name,
@@ -25,7 +26,7 @@ static void describe_training(char *out, size_t size, const bd_recipe *r, bd_sta
     int64_t steps = kind == BD_KIND_pretrain ? r->pretrain_steps : r->finetune_steps;
     int64_t epochs = kind == BD_KIND_pretrain ? r->pretrain_epochs : r->finetune_epochs;
     int64_t batch = kind == BD_KIND_pretrain ? r->pretrain_batch : r->finetune_batch;
-    char length[64], what[96] = "";
+    char length[64], what[96] = "", part[32] = "";
     if (steps > 0)
         snprintf(length, sizeof length, "%" PRId64 " x %" PRId64, steps, batch);
     else
@@ -35,9 +36,19 @@ static void describe_training(char *out, size_t size, const bd_recipe *r, bd_sta
                  r->attack_target, r->attack_poison_rate);
     else if (kind == BD_KIND_finetune)
         snprintf(what, sizeof what, "rate 0, ");
-    snprintf(out, size, "%s%s%s", what, length,
+    if (kind == BD_KIND_finetune && r->finetune_stop < 1)
+        snprintf(part, sizeof part, "%g %% of ", 100 * r->finetune_stop);
+    snprintf(out, size, "%s%s%s%s", what, part, length,
              kind == BD_KIND_finetune && !strcmp(r->finetune_from, "scratch") ? ", from scratch"
                                                                               : "");
+}
+
+static void describe_restoring(char *out, size_t size, const bd_recipe *r) {
+    bool noised = !strcmp(r->sample_entry, "noised");
+    snprintf(out, size, "%" PRId64 " x %.12s from %g, %.8s %.12s%s%.12s", r->sample_n,
+             r->sample_sampler, r->sample_start,
+             strcmp(r->sample_corrupt, "none") ? r->sample_corrupt : "intact", r->sample_prior,
+             noised ? "" : ", ", noised ? "" : r->sample_entry);
 }
 
 static void describe_sample(char *out, size_t size, const bd_recipe *r) {
@@ -48,6 +59,18 @@ static void describe_sample(char *out, size_t size, const bd_recipe *r) {
     snprintf(prior, sizeof prior, "%.20s", trigger ? r->attack_trigger : r->sample_prior);
     snprintf(out, size, "%" PRId64 " x %.12s%s, from %s%s", r->sample_n, r->sample_sampler, clip,
              trigger ? "n + " : "", prior);
+}
+
+static void describe_anp(char *out, size_t size, const bd_dag *d, const bd_stage *s) {
+    const bd_recipe *r = &s->recipe;
+    char length[48];
+    if (r->anp_steps > 0)
+        snprintf(length, sizeof length, "%" PRId64 " x %" PRId64, r->anp_epochs, r->anp_steps);
+    else
+        snprintf(length, sizeof length, "%" PRId64 " epochs", r->anp_epochs);
+    snprintf(out, size, "%.32s, budget %g, lr %g, %s%s", d->stage[bd_stage_input(s, "model")].name,
+             r->anp_budget, r->anp_lr, length,
+             strcmp(r->anp_clip, "legacy") ? "" : ", legacy clip");
 }
 
 /* The end of a path, which tells folders apart. */
@@ -72,13 +95,18 @@ void bd_stage_describe(char *out, size_t size, const bd_dag *d, int stage) {
     case BD_KIND_pretrain:
     case BD_KIND_finetune: describe_training(out, size, r, s->kind); return;
     case BD_KIND_import: describe_folder(out, size, r->model_folder); return;
-    case BD_KIND_sample: describe_sample(out, size, r); return;
+    case BD_KIND_sample:
+        if (r->sample_start > 0)
+            describe_restoring(out, size, r);
+        else
+            describe_sample(out, size, r);
+        return;
+    case BD_KIND_anp: describe_anp(out, size, d, s); return;
     case BD_KIND_target: snprintf(out, size, "%s", r->attack_target); return;
     default: break;
     }
-    from = bd_stage_input(s, s->kind == BD_KIND_score ? "samples"
-                             : s->kind == BD_KIND_fcd ? "features"
-                                                      : "images");
+    from = bd_stage_input(s, s->kind == BD_KIND_fcd ? "features" : "images");
+    if (from < 0) from = bd_stage_input(s, "samples");
     snprintf(out, size, "%s", from >= 0 ? d->stage[from].name : "");
 }
 
@@ -132,6 +160,7 @@ static bd_status work(bd_runner *r, int stage, const char *dir) {
     bd_done done = {.seconds = x.earlier_seconds + bd_clock_seconds() - start,
                     .tflop = x.tflop,
                     .threads = r->threads};
+    BD_TRY(bd_verify_finish(done.sums, r->dag, stage, r->runs));
     BD_TRY(bd_done_write(dir, &done));
     if (x.tflop > 0)
         bd_log(BD_LOG_INFO, "%s: done in %.1f s, %.2f TFLOP", x.stage->name, done.seconds, x.tflop);
@@ -161,11 +190,16 @@ static bd_status run_stage(bd_runner *r, int stage) {
 
 /* --- all of them --- */
 
-static void mark_needed(bool *needed, const bd_runner *r, int stage) {
-    const bd_stage *s = &r->dag->stage[stage];
+static void mark_needed(bool *needed, const bd_dag *d, const char *runs, int stage) {
+    const bd_stage *s = &d->stage[stage];
     needed[stage] = true;
-    if (bd_stage_done(r->runs, s)) return;
-    for (int i = 0; i < s->n_in; i++) mark_needed(needed, r, s->in[i].stage);
+    if (bd_stage_done(runs, s)) return;
+    for (int i = 0; i < s->n_in; i++) mark_needed(needed, d, runs, s->in[i].stage);
+}
+
+void bd_dag_needed(bool *needed, const bd_dag *d, const char *runs, int only) {
+    for (int i = 0; i < d->n_stages; i++) needed[i] = only < 0;
+    if (only >= 0) mark_needed(needed, d, runs, only);
 }
 
 static bool inputs_fine(const bool *failed, const bd_stage *s) {
@@ -204,11 +238,12 @@ static bd_status run_needed(bd_runner *r, const bool *needed, bool *failed) {
 
 /* What is found out early costs no day of training. */
 static bd_status check_weights(const bd_runner *r, const bool *needed) {
-    char path[1400];
+    char path[1400], heads[1400];
     for (int i = 0; i < r->dag->n_stages; i++) {
         const bd_stage *s = &r->dag->stage[i];
-        if (needed[i] && s->kind == BD_KIND_moments && !bd_stage_done(r->runs, s))
-            BD_TRY(bd_stage_moments_ready(path, sizeof path, s));
+        if (!needed[i] || bd_stage_done(r->runs, s)) continue;
+        if (s->kind == BD_KIND_moments) BD_TRY(bd_stage_moments_ready(path, sizeof path, s));
+        if (s->kind == BD_KIND_lpips) BD_TRY(bd_stage_lpips_ready(path, heads, sizeof path, s));
     }
     return BD_OK;
 }
@@ -217,8 +252,7 @@ bd_status bd_runner_run(bd_runner *r, int only) {
     size_t n = (size_t)r->dag->n_stages;
     bool *flags = calloc(2 * n + 1, sizeof *flags);
     BD_REQUIRE(flags, BD_E_MEMORY, "out of memory for %zu stages", n);
-    for (int i = 0; i < r->dag->n_stages; i++) flags[i] = only < 0;
-    if (only >= 0) mark_needed(flags, r, only);
+    bd_dag_needed(flags, r->dag, r->runs, only);
     bd_status st = check_weights(r, flags);
     if (!st) st = run_needed(r, flags, flags + n);
     free(flags);

@@ -32,6 +32,9 @@ typedef struct {
  *   errors   that of the first stage that failed; BD_E_INTERRUPT: stopped, state saved
  *   tested   tests/test_smoke.sh */
 BD_MUST_CHECK bd_status bd_runner_run(bd_runner *r, int only);
+/* bd_dag_needed -- which stages a run has to look at: all (only < 0), or one and the inputs it lacks.
+ *   shapes   needed [d->n_stages] */
+void bd_dag_needed(bool *needed, const bd_dag *d, const char *runs, int only);
 void bd_runner_clear(bd_runner *r); /* frees what it loaded, nothing it was given */
 
 /* bd_stage_describe -- "box14 -> hat, rate 0.5, from pretrained" ... for people. */

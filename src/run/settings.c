@@ -78,6 +78,7 @@ bd_status bd_recipe_sampler(bd_sampler_spec *out, const bd_recipe *r) {
     out->steps = (int)r->sample_steps;
     out->eta = r->sample_eta;
     out->order = (int)r->sample_order;
+    out->start = r->sample_start;
     BD_TRY(bd_spacing_parse(&out->spacing, r->sample_spacing));
     BD_TRY(bd_final_parse(&out->final, r->sample_final));
     BD_TRY(bd_variance_parse(&out->variance, r->sample_variance));
@@ -108,6 +109,15 @@ bd_loop_options bd_recipe_loop(const bd_recipe *r, bd_stage_kind kind) {
                                  .lr = r->classifier_lr,
                                  .warmup = r->classifier_warmup,
                                  .clip = 1};
+    if (kind == BD_KIND_anp)
+        return (bd_loop_options){.seed = (uint64_t)r->run_seed,
+                                 .batch = (int)r->anp_batch,
+                                 .tile = (int)r->anp_tile,
+                                 .steps = r->anp_steps * r->anp_epochs, /* 0: by epochs */
+                                 .epochs = r->anp_epochs,
+                                 .lr = r->anp_lr,
+                                 .constant = true,
+                                 .clip = 1};
 #define OPTIONS(section, from_seed)                                                        \
     {                                                                                      \
         .seed = (uint64_t)(from_seed), .batch = (int)r->section##_batch,                   \
@@ -116,6 +126,8 @@ bd_loop_options bd_recipe_loop(const bd_recipe *r, bd_stage_kind kind) {
         .warmup = r->section##_warmup, .clip = r->section##_clip                           \
     }
     if (kind == BD_KIND_pretrain) return (bd_loop_options)OPTIONS(pretrain, r->pretrain_seed);
-    return (bd_loop_options)OPTIONS(finetune, r->run_seed);
+    bd_loop_options o = OPTIONS(finetune, r->run_seed);
+    o.share = r->finetune_stop;
+    return o;
 #undef OPTIONS
 }

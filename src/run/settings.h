@@ -28,7 +28,7 @@ bd_dataset_spec bd_recipe_data(const bd_recipe *r);
  * there). */
 int64_t bd_recipe_images(const bd_recipe *r);
 
-/* bd_recipe_loop -- [pretrain], [finetune] or [classifier] as options of a training loop; what
+/* bd_recipe_loop -- [pretrain], [finetune], [classifier] or [anp] as options of a training loop; what
  * decides no bits is left zero. */
 bd_loop_options bd_recipe_loop(const bd_recipe *r, bd_stage_kind kind);
 

@@ -48,6 +48,20 @@ bd_status bd_stage_data(const bd_dataset **out, bd_stage_run *x, const char *rol
     return BD_OK;
 }
 
+bd_status bd_stage_originals(bd_pixels *out, bd_stage_run *x, int n, int h, int c) {
+    const bd_dataset *data;
+    BD_TRY(bd_stage_data(&data, x, "pictures"));
+    BD_REQUIRE(data->h == h && data->c == c, BD_E_SHAPE,
+               "the held-out pictures are %dx%dx%d, samples %dx%dx%d", data->h, data->w, data->c, h,
+               h, c);
+    size_t size = (size_t)h * (size_t)h * (size_t)c;
+    *out = (bd_pixels){n, h, h, c, malloc((size_t)n * size)};
+    BD_REQUIRE(out->pixels, BD_E_MEMORY, "out of memory for %d pictures", n);
+    for (int i = 0; i < n; i++)
+        memcpy(out->pixels + (size_t)i * size, data->images + (size_t)(i % data->n) * size, size);
+    return BD_OK;
+}
+
 /* --- models --- */
 
 bd_status bd_stage_model(bd_model *out, const bd_stage_run *x, const char *role) {

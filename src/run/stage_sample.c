@@ -6,6 +6,7 @@
 #include "attack/prior.h"
 #include "base/file.h"
 #include "base/sha256.h"
+#include "metric/image.h"
 #include "run/cost.h"
 #include "run/device.h"
 #include "run/settings.h"
@@ -44,8 +45,14 @@ static bd_status make_prior(job *j, bd_stage_run *x) {
     const bd_recipe *r = x->recipe;
     int S = j->model.unet.sample_size, C = j->model.unet.in_channels;
     size_t size = (size_t)S * (size_t)S * (size_t)C * sizeof(float);
-    bd_prior_spec spec = {.S = S, .C = C};
+    bd_prior_spec spec = {.S = S,
+                          .C = C,
+                          .seed = (uint64_t)r->run_seed,
+                          .keep = j->plan.keep,
+                          .noise = j->plan.noise};
     BD_TRY(bd_prior_parse(&spec.kind, r->sample_prior));
+    BD_TRY(bd_corrupt_parse(&spec.corrupt, r->sample_corrupt));
+    if (r->sample_start > 0) BD_TRY(bd_entry_parse(&spec.entry, r->sample_entry));
     j->trigger = malloc(size);
     j->other = malloc(size);
     BD_REQUIRE(j->trigger && j->other, BD_E_MEMORY, "out of memory for a trigger");
@@ -154,6 +161,25 @@ static bd_status remove_parts(const char *dir) {
     return st;
 }
 
+/* What the chains were given to restore, as pictures. */
+static bd_status save_inputs(const bd_stage_run *x, const job *j) {
+    char path[1200];
+    size_t size = (size_t)j->out.h * (size_t)j->out.w * (size_t)j->out.c;
+    bd_pixels in = {j->out.n, j->out.h, j->out.w, j->out.c, malloc((size_t)j->out.n * size)};
+    float *v = malloc(size * sizeof *v);
+    bd_status st = in.pixels && v ? BD_OK : bd_fail(BD_E_MEMORY, "out of memory for pictures");
+    for (int i = 0; !st && i < in.n; i++) {
+        st = bd_prior_picture(v, j->prior, i);
+        if (!st) st = bd_image_unit(v, v, size);
+        if (!st) st = bd_image_quantise(in.pixels + (size_t)i * size, v, size);
+    }
+    if (!st) st = bd_path_join(path, sizeof path, x->dir, "inputs.safetensors");
+    if (!st) st = bd_pixels_save(path, &in);
+    free(v);
+    bd_pixels_clear(&in);
+    return st;
+}
+
 static bd_status finish(bd_stage_run *x, const job *j) {
     char path[1200], label[64];
     bd_sampler_spec spec;
@@ -161,6 +187,7 @@ static bd_status finish(bd_stage_run *x, const job *j) {
     BD_TRY(bd_pixels_save(path, &j->out));
     BD_TRY(bd_path_join(path, sizeof path, x->dir, "grid.png"));
     BD_TRY(bd_pixels_grid(path, &j->out, GRID, GRID));
+    if (x->recipe->sample_start > 0) BD_TRY(save_inputs(x, j));
     BD_TRY(bd_recipe_sampler(&spec, x->recipe));
     BD_TRY(bd_sampler_label(label, sizeof label, &spec, j->schedule.T));
     BD_TRY(bd_results_count(x->results, "n", j->out.n, "images", "samples"));

@@ -104,8 +104,25 @@ static bd_status save(bd_stage_run *x, const job *j) {
     char dir[1200];
     BD_TRY(bd_model_folder(dir, sizeof dir, x->dir, &j->model.mark));
     BD_TRY(bd_model_save(&j->model, dir));
-    if (!strcmp(x->cell->run_keep, "all")) return BD_OK;
+    bool stopped = x->stage->kind == BD_KIND_finetune && x->recipe->finetune_stop < 1;
+    if (stopped || !strcmp(x->cell->run_keep, "all")) return BD_OK; /* others may go on from it */
     return bd_checkpoint_remove(x->dir);
+}
+
+/* Take up the same training where a stage that stopped earlier left it. */
+static bd_status go_on(bd_stage_run *x) {
+    char from[1100], there[1200], here[1200];
+    if (bd_stage_input(x->stage, "earlier") < 0) return BD_OK;
+    BD_TRY(bd_stage_in_dir(from, sizeof from, x, "earlier"));
+    BD_TRY(bd_path_join(there, sizeof there, from, "log.csv"));
+    BD_TRY(bd_path_join(here, sizeof here, x->dir, "log.csv"));
+    /* the log first: a checkpoint never points past its end */
+    if (!bd_file_exists(here)) BD_TRY(bd_file_copy(here, there));
+    bd_status st = bd_checkpoint_take(x->dir, from);
+    if (st == BD_E_MISSING)
+        return bd_error_prefix(st, "cannot go on from %s (remove that folder to have it made anew)",
+                               from);
+    return st;
 }
 
 static bd_status train(bd_stage_run *x, job *j) {
@@ -127,6 +144,7 @@ static bd_status train(bd_stage_run *x, job *j) {
     int micro = spec.loop.micro_batch ? spec.loop.micro_batch : spec.loop.batch;
     spec.loop.tile = bd_stage_tile(x->stage, spec.loop.tile, micro);
     spec.loop.dir = x->dir;
+    spec.loop.checkpoint_steps = x->cell->run_checkpoint_steps;
     spec.loop.checkpoint_seconds = (double)x->cell->run_checkpoint_seconds;
     spec.loop.stop = x->runner->stop;
     bd_loop_result result;
@@ -151,6 +169,7 @@ bd_status bd_stage_run_finetune(bd_stage_run *x) {
     bd_status st = bd_stage_data(&j.data, x, "data");
     if (!st) st = scratch ? fresh_model(&j, x, (uint64_t)x->recipe->run_seed) : given_model(&j, x);
     if (!st) st = poison(&j, x);
+    if (!st) st = go_on(x);
     if (!st) st = train(x, &j);
     job_clear(&j);
     return st;

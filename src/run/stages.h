@@ -41,6 +41,15 @@ BD_MUST_CHECK bd_status bd_stage_data(const bd_dataset **out, bd_stage_run *x, c
  * set. They lie in *owned (caller frees with bd_pixels_clear) or with the data set. */
 BD_MUST_CHECK bd_status bd_stage_images(bd_pixels *owned, bd_image_view *view, bd_stage_run *x);
 
+/* bd_stage_originals -- picture i of the input "pictures" that sample i was made from, n of them; caller frees with
+ * bd_pixels_clear.
+ *   errors   BD_E_SHAPE: not h x h x c */
+BD_MUST_CHECK bd_status bd_stage_originals(bd_pixels *out, bd_stage_run *x, int n, int h, int c);
+
+/* bd_stage_lpips_ready -- as bd_stage_moments_ready, for kind lpips. */
+BD_MUST_CHECK bd_status bd_stage_lpips_ready(char *alexnet, char *heads, size_t size,
+                                             const bd_stage *s);
+
 /* bd_stage_moments_ready -- are the weights there that a stage of kind moments was planned with?
  *   errors   BD_E_MISSING; BD_E_FORMAT: others */
 BD_MUST_CHECK bd_status bd_stage_moments_ready(char *path, size_t size, const bd_stage *s);

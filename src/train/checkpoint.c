@@ -116,6 +116,27 @@ static bd_status remove_others(const char *dir, const char *last) {
 
 bd_status bd_checkpoint_remove(const char *dir) { return remove_others(dir, ""); }
 
+/* *n of DIR; name of the newest one. */
+static bd_status newest(char name[NAME_BYTES], size_t *n, const char *dir) {
+    char **names;
+    BD_TRY(list(&names, n, dir));
+    if (*n) snprintf(name, NAME_BYTES, "%s", names[*n - 1]);
+    bd_file_list_free(names, *n);
+    return BD_OK;
+}
+
+bd_status bd_checkpoint_take(const char *dir, const char *from) {
+    char name[NAME_BYTES], there[PATH_BYTES], here[PATH_BYTES];
+    size_t n;
+    BD_TRY(newest(name, &n, dir));
+    if (n) return BD_OK;
+    BD_TRY(newest(name, &n, from));
+    BD_REQUIRE(n, BD_E_MISSING, "no checkpoint in %s", from);
+    BD_TRY(bd_path_join(there, sizeof there, from, name));
+    BD_TRY(bd_path_join(here, sizeof here, dir, name));
+    return bd_file_copy(here, there);
+}
+
 /* --- save --- */
 
 static bd_status collect(content *c, char (**names)[NAME_BYTES],

@@ -39,6 +39,12 @@ BD_MUST_CHECK bd_status bd_checkpoint_load(bd_checkpoint_state *state, bd_params
                                            bd_params *m, bd_params *v, const char *dir,
                                            const char *settings);
 
+/* bd_checkpoint_take -- begin DIR with the newest checkpoint of another run's folder: that run, taken further. A DIR
+ * with a checkpoint of its own is left as it is.
+ *   errors   BD_E_MISSING: `from` has none; BD_E_IO
+ *   tested   tests/test_checkpoint.c */
+BD_MUST_CHECK bd_status bd_checkpoint_take(const char *dir, const char *from);
+
 /* bd_checkpoint_remove -- all checkpoints in DIR, for a stage that is finished. */
 BD_MUST_CHECK bd_status bd_checkpoint_remove(const char *dir);
 

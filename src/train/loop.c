@@ -16,6 +16,7 @@
 #include "nn/lr.h"
 #include "train/checkpoint.h"
 #include "train/loop_log.h"
+#include "train/mapped.h"
 
 enum { PATH_MAX_BYTES = 4096, FINGERPRINT_MAX = 2048, SETTINGS_MAX = 4096 };
 
@@ -27,10 +28,11 @@ typedef struct {
     const bd_loop_job *job;
     const bd_loop_options *o;
     bd_loop_shape shape;
-    int64_t steps;
+    int64_t steps, leave; /* of the run; after how many of them it ends */
     char settings[65];
     bd_engine *engine;
-    bd_params m, v;
+    bd_params m, v;   /* Adam's moments                              */
+    bd_mapped mapped; /* where the job has a map                     */
     bd_loop_log log;
     double *loss;      /* [batch], by place in the optimiser step */
     uint8_t *poisoned; /* [batch], 0 or 1 */
@@ -44,34 +46,6 @@ typedef struct {
 } loop;
 
 /* --- shape --- */
-
-bd_status bd_loop_shape_init(bd_loop_shape *s, const bd_loop_options *o, int64_t n) {
-    BD_REQUIRE(n >= 1, BD_E_ARG, "training set is empty (%" PRId64 " images)", n);
-    int micro = o->micro_batch ? o->micro_batch : o->batch;
-    BD_REQUIRE(o->tile == 1 || o->tile == 2 || o->tile == 4 || o->tile == 8 ||
-                   (o->tile >= 1 && o->tile == micro),
-               BD_E_ARG, "tile = %d; must be 1, 2, 4 or 8", o->tile);
-    BD_REQUIRE(o->batch >= 1 && o->batch % o->tile == 0, BD_E_ARG,
-               "batch = %d must be a positive multiple of tile = %d", o->batch, o->tile);
-    BD_REQUIRE(micro >= o->tile && micro % o->tile == 0, BD_E_ARG,
-               "micro_batch = %d must be a multiple of tile = %d", micro, o->tile);
-    BD_REQUIRE(o->batch % micro == 0, BD_E_ARG, "micro_batch = %d must divide batch = %d", micro,
-               o->batch);
-    *s = (bd_loop_shape){
-        .n = n, .micro_batch = micro, .accumulate = o->batch / micro, .tile = o->tile};
-    s->micros_per_epoch = (n + micro - 1) / micro;
-    s->steps_per_epoch = (s->micros_per_epoch + s->accumulate - 1) / s->accumulate;
-    return BD_OK;
-}
-
-int64_t bd_loop_shape_micros(const bd_loop_shape *s, int64_t step) {
-    int64_t epoch = step / s->steps_per_epoch, in_epoch = step % s->steps_per_epoch;
-    return epoch * s->micros_per_epoch + in_epoch * s->accumulate;
-}
-
-int64_t bd_loop_shape_steps(const bd_loop_shape *s, const bd_loop_options *o) {
-    return o->steps ? o->steps : o->epochs * s->steps_per_epoch;
-}
 
 /* micro-batches of one optimiser step */
 static int step_micros(const bd_loop_shape *s, int64_t step) {
@@ -156,6 +130,7 @@ static bd_status step_not_finite(const loop *l, const char *what, double lr) {
 
 /* A skipped step leaves the schedule where it was. */
 static double step_rate(const loop *l) {
+    if (l->o->constant) return l->o->lr;
     int64_t last = bd_loop_shape_micros(&l->shape, l->at.step + 1 - l->at.scale.skipped) - 1;
     int64_t total = l->o->lr_total ? l->o->lr_total : bd_loop_shape_micros(&l->shape, l->steps);
     return l->o->lr * bd_lr_factor(last, l->o->warmup, total);
@@ -173,11 +148,11 @@ static bd_status step_update(loop *l, const bd_adam *adam, double *norm) {
                       .after = tile_after,
                       .ctx = l,
                       .loss_scale = (float)l->at.scale.scale};
-        if (l->micro == micros - 1)
+        if (l->micro == micros - 1 && !l->job->map)
             return bd_backend_step(b, l->engine, &run, l->micro > 0, adam, norm);
         BD_TRY(b->run(l->engine, &run, l->micro > 0));
     }
-    return BD_OK;
+    return bd_mapped_step(&l->mapped, l->job, l->engine, adam, &l->m, &l->v, norm);
 }
 
 /* A step whose gradient is not finite ends the run, but in fp16, where the loss scale gives way. */
@@ -221,6 +196,7 @@ static bd_status step_run(loop *l, bd_loop_row *row) {
 
 static bd_status params_pull(loop *l) {
     const bd_backend *b = l->job->backend;
+    if (l->job->map) return BD_OK;
     BD_TRY(bd_params_download(l->job->params, b, l->engine, l->job->graph, BD_SLOT_PARAM));
     BD_TRY(bd_params_download(&l->m, b, l->engine, l->job->graph, BD_SLOT_ADAM_M));
     return bd_params_download(&l->v, b, l->engine, l->job->graph, BD_SLOT_ADAM_V);
@@ -228,6 +204,7 @@ static bd_status params_pull(loop *l) {
 
 static bd_status params_push(loop *l) {
     const bd_backend *b = l->job->backend;
+    if (l->job->map) return bd_mapped_push(&l->mapped, l->job, l->engine);
     BD_TRY(bd_params_upload(l->job->params, b, l->engine, l->job->graph, BD_SLOT_PARAM));
     BD_TRY(bd_params_upload(&l->m, b, l->engine, l->job->graph, BD_SLOT_ADAM_M));
     return bd_params_upload(&l->v, b, l->engine, l->job->graph, BD_SLOT_ADAM_V);
@@ -257,9 +234,10 @@ static bd_status settings_hash(loop *l) {
     const bd_loop_options *o = l->o;
     int n = snprintf(text, sizeof text,
                      "loop 1\n%s\n%s\nseed %" PRIu64 "\nbatch %d %d %d\nn %" PRId64
-                     "\nsteps %" PRId64 "\nlr %.17g %" PRId64 " %" PRId64 "\nclip %.17g\n",
+                     "\nsteps %" PRId64 "\nlr %.17g %" PRId64 " %" PRId64 "\nclip %.17g\n%s%s",
                      fingerprint, l->job->settings, o->seed, o->batch, l->shape.micro_batch,
-                     o->tile, l->shape.n, l->steps, o->lr, o->warmup, o->lr_total, o->clip);
+                     o->tile, l->shape.n, l->steps, o->lr, o->warmup, o->lr_total, o->clip,
+                     o->constant ? "constant\n" : "", l->job->map ? l->job->map->settings : "");
     BD_REQUIRE(n >= 0 && n < (int)sizeof text, BD_E_ARG,
                "%s: settings text is longer than %d bytes", l->job->phase, SETTINGS_MAX);
     return bd_sha256_buffer(l->settings, text, (size_t)n);
@@ -271,9 +249,9 @@ static bd_status resume(loop *l) {
     bd_status st = bd_checkpoint_load(&l->at, l->job->params, &l->m, &l->v, l->o->dir, l->settings);
     if (st == BD_E_MISSING) return bd_loop_log_open(&l->log, l->o->dir, 0);
     BD_TRY(st);
-    BD_REQUIRE(l->at.step <= l->steps, BD_E_FORMAT,
+    BD_REQUIRE(l->at.step <= l->leave, BD_E_FORMAT,
                "%s: the checkpoint in %s is of step %" PRId64 ", but the run has %" PRId64 " steps",
-               l->job->phase, l->o->dir, l->at.step, l->steps);
+               l->job->phase, l->o->dir, l->at.step, l->leave);
     l->saved_step = l->at.step;
     l->before = l->at.seconds;
     l->images_before = l->at.images;
@@ -289,6 +267,8 @@ static bd_status check_options(const loop *l) {
     BD_REQUIRE(l->steps >= 1, BD_E_ARG,
                "%s: no steps to do (steps = %" PRId64 ", epochs = %" PRId64 ")", l->job->phase,
                o->steps, o->epochs);
+    BD_REQUIRE(o->share >= 0 && o->share <= 1 && l->leave >= 1, BD_E_ARG,
+               "%s: share = %g of %" PRId64 " steps is none", l->job->phase, o->share, l->steps);
     BD_REQUIRE(isfinite(o->lr) && o->lr >= 0, BD_E_ARG, "%s: lr = %g", l->job->phase, o->lr);
     BD_REQUIRE(isfinite(o->clip) && o->clip >= 0, BD_E_ARG, "%s: clip = %g", l->job->phase,
                o->clip);
@@ -306,14 +286,16 @@ static bd_status loop_init(loop *l, const bd_loop_job *job, const bd_loop_option
     *l = (loop){.job = job, .o = o, .saved_step = -1};
     BD_TRY(bd_loop_shape_init(&l->shape, o, job->n));
     l->steps = bd_loop_shape_steps(&l->shape, o);
+    l->leave = bd_loop_shape_leave(&l->shape, o);
     if (job->backend->precision == BD_PRECISION_FP16) bd_loss_scale_init(&l->at.scale);
     BD_TRY(check_options(l));
     BD_TRY(settings_hash(l));
     l->loss = calloc((size_t)o->batch, sizeof *l->loss);
     l->poisoned = calloc((size_t)o->batch, sizeof *l->poisoned);
     BD_REQUIRE(l->loss && l->poisoned, BD_E_MEMORY, "%s: out of memory", job->phase);
-    BD_TRY(bd_params_from_graph(&l->m, job->graph));
-    BD_TRY(bd_params_from_graph(&l->v, job->graph));
+    BD_TRY(bd_params_like(&l->m, job->params));
+    BD_TRY(bd_params_like(&l->v, job->params));
+    BD_TRY(bd_mapped_init(&l->mapped, job));
     BD_TRY(job->backend->engine_create(&l->engine, job->backend, job->graph, job->pool));
     if (job->set_up) BD_TRY(job->set_up(job->ctx, l->engine));
     BD_TRY(resume(l));
@@ -326,6 +308,7 @@ static bd_status loop_clear(loop *l) {
     if (l->engine) l->job->backend->engine_destroy(l->engine);
     bd_params_clear(&l->m);
     bd_params_clear(&l->v);
+    bd_mapped_clear(&l->mapped);
     free(l->loss);
     free(l->poisoned);
     return bd_loop_log_close(&l->log);
@@ -333,7 +316,7 @@ static bd_status loop_clear(loop *l) {
 
 static void report(const loop *l, const bd_loop_row *row, double *last) {
     double now = bd_clock_seconds();
-    if (now - *last < 0.25 && l->at.step < l->steps) return;
+    if (now - *last < 0.25 && l->at.step < l->leave) return;
     *last = now;
     char note[64];
     snprintf(note, sizeof note, "loss %.4g | lr %.2g", row->loss, row->lr);
@@ -341,7 +324,7 @@ static void report(const loop *l, const bd_loop_row *row, double *last) {
     bd_progress_report(&(bd_progress){
         .phase = l->job->phase,
         .done = l->at.step,
-        .total = l->steps,
+        .total = l->leave,
         .images_per_second = elapsed > 0 ? (double)(l->at.images - l->images_before) / elapsed : 0,
         .note = note,
     });
@@ -359,15 +342,24 @@ static bd_status stopped(loop *l) {
                    l->job->phase, l->at.step, l->steps, l->o->dir);
 }
 
+static bd_status visit(loop *l) {
+    const bd_loop_visit *v = &l->job->visit;
+    if (v->steps == 0 || l->at.step % v->steps != 0) return BD_OK;
+    BD_TRY(save(l)); /* whatever the visit takes, or is stopped in, the steps are not lost */
+    return v->fn(v->ctx, l->at.step, l->job->params);
+}
+
 static bd_status loop_steps(loop *l) {
     double reported = 0;
-    while (l->at.step < l->steps) {
+    BD_TRY(visit(l));
+    while (l->at.step < l->leave) {
         if (l->o->stop && *l->o->stop) return stopped(l);
         bd_loop_row row;
         BD_TRY(step_run(l, &row));
         BD_TRY(bd_loop_log_add(&l->log, &row));
         report(l, &row, &reported);
         if (save_due(l)) BD_TRY(save(l));
+        BD_TRY(visit(l));
     }
     return save(l);
 }

@@ -13,7 +13,7 @@
 #include "graph/backend.h"
 #include "nn/params.h"
 
-/* What any training job has to say. All but dir, checkpoint_* and stop decide the bits. */
+/* What any training job has to say. All but share, dir, checkpoint_* and stop decide the bits. */
 typedef struct {
     uint64_t seed;
     int batch;       /* images of one optimiser step                                            */
@@ -24,7 +24,9 @@ typedef struct {
     double lr;        /* base learning rate                                                      */
     int64_t warmup;   /* micro-batches of linear warm-up                                         */
     int64_t lr_total; /* micro-batches until the cosine reaches 0; 0 = those of this run        */
+    bool constant;    /* the base rate throughout: neither warm-up nor cosine                    */
     double clip;      /* bound of the gradient's L2 norm; 0 = none                               */
+    double share; /* of its steps after which the run leaves, saved; 0 = all. Same bits up to there */
     const char *dir;  /* existing folder for log.csv and checkpoints; NULL = keep neither        */
     int64_t checkpoint_steps;  /* a checkpoint every so many steps; 0 = not by steps            */
     double checkpoint_seconds; /* and when so many seconds have passed; 0 = not by time         */
@@ -48,16 +50,41 @@ typedef struct {
     int64_t micros_per_epoch, steps_per_epoch;
 } bd_loop_shape;
 
+/* Trained values that are not the network's weights but make them. They, their gradient and their moments stay on the
+ * host; the network's weights go to the device anew after each step. Both functions depend on their arguments only. */
+typedef struct {
+    const char *settings; /* names all that the bits depend on in it */
+    /* make: the network's weights, in a table of the graph's parameters, from the trained values */
+    bd_status (*make)(void *ctx, bd_params *net, const bd_params *trained);
+    /* pull: the trained values' gradient from that of the network's weights, and the norm that bd_loop_options.clip
+     * bounds; step counts from 1 */
+    bd_status (*pull)(void *ctx, bd_params *grad, double *norm, const bd_params *net_grad,
+                      const bd_params *trained, int64_t step);
+    /* bound: put the trained values back where they may be, after each step */
+    void (*bound)(void *ctx, bd_params *trained);
+    void *ctx;
+} bd_loop_map;
+
+/* Called before the first step and after every `steps` of them, with the state saved; the trained values are what a run
+ * of any length up to there ends with. A run that is taken up at such a step calls it again. */
+typedef struct {
+    bd_status (*fn)(void *ctx, int64_t step, const bd_params *trained);
+    int64_t steps; /* 0 = never */
+    void *ctx;
+} bd_loop_visit;
+
 /* What differs between jobs. */
 typedef struct {
     const char *phase; /* "train", "classifier": for progress and messages                 */
     const bd_backend *backend;
     bd_pool *pool;
-    const bd_graph *graph; /* built and differentiated                                         */
-    int loss;              /* its loss tensor, [tile] f64, kept                                */
-    int64_t n;             /* images of one pass                                               */
-    const char *settings;  /* names all that the bits depend on beyond bd_loop_options         */
-    bd_params *params;     /* in: start values; out: trained values                            */
+    const bd_graph *graph;  /* built and differentiated                                         */
+    int loss;               /* its loss tensor, [tile] f64, kept                                */
+    int64_t n;              /* images of one pass                                               */
+    const char *settings;   /* names all that the bits depend on beyond bd_loop_options         */
+    bd_params *params;      /* in: start values; out: trained values                            */
+    const bd_loop_map *map; /* NULL: params are the graph's own                                 */
+    bd_loop_visit visit;
     /* set_up: fill the graph's CONST tensors; may be NULL */
     bd_status (*set_up)(void *ctx, bd_engine *engine);
     /* fill: write the tile's INPUT tensors, padding rows included, and say of each of the at->count
@@ -74,6 +101,8 @@ BD_MUST_CHECK bd_status bd_loop_shape_init(bd_loop_shape *s, const bd_loop_optio
 int64_t bd_loop_shape_micros(const bd_loop_shape *s, int64_t step);
 /* bd_loop_shape_steps -- optimiser steps the options ask for. */
 int64_t bd_loop_shape_steps(const bd_loop_shape *s, const bd_loop_options *o);
+/* bd_loop_shape_leave -- after how many of them the run leaves: the nearest to o->share of all. */
+int64_t bd_loop_shape_leave(const bd_loop_shape *s, const bd_loop_options *o);
 
 /* bd_loop_run -- train. Takes up the newest checkpoint in o->dir that verifies and was written
  * under the same settings; a run interrupted any number of times ends with the same bits as an

@@ -140,7 +140,7 @@ static bd_status before(void *ctx, int tile, int iter, const bd_view *v) {
     for (int i = 0; i < s->tile; i++) {
         uint32_t sample = (uint32_t)(a->spec->first + (int64_t)tile * s->tile + i);
         uint32_t words[4] = {(uint32_t)a->spec->seed, (uint32_t)(a->spec->seed >> 32), sample,
-                             (uint32_t)iter};
+                             (uint32_t)(a->spec->plan->skipped + iter)};
         memcpy(key + (size_t)i * 4, words, sizeof words);
         timestep[i] = (float)eval->timestep;
     }

@@ -51,7 +51,8 @@ typedef struct {
 } bd_sample_spec;
 
 /* bd_sample -- samples first .. first+count-1. Sample i is a function of (model, plan, seed, prior,
- * i): not of first, count, the number of workers or which call made it.
+ * i): not of first, count, the number of workers or which call made it. A chain that a plan begins later
+ * draws the noise that the whole chain draws there.
  *   shapes   x [count,H,W,C] or NULL, the sampler's last x, nominally in [-1,1], not clamped;
  *            images [count,H,W,C] or NULL, rint(255 clamp(x/2 + 1/2, 0, 1)), halves to even
  *   errors   BD_E_ARG: no parameters loaded, or a wrong number; BD_E_NUMERIC: a sample is not

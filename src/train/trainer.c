@@ -8,24 +8,12 @@
 #include "base/sha256.h"
 #include "data/batch.h"
 #include "data/split.h"
+#include "train/trainer_impl.h"
 
-/* Tensors of a training tile; -1 where a job has none. */
-typedef struct {
-    int images, trigger, target;                          /* CONST */
-    int index, flags, coef, key, timestep, label, weight; /* INPUT */
-    int loss;
-} tensors;
+typedef bd_train_tensors tensors;
+typedef bd_train_job job;
 
-typedef struct {
-    bd_graph *graph;
-    tensors t;
-    bd_batcher *batcher;
-    const bd_backend *backend;
-    const bd_dataset *data;
-    const float *trigger, *target; /* NULL = nothing is poisoned */
-} job;
-
-static void job_clear(job *j) {
+void bd_train_job_clear(bd_train_job *j) {
     bd_batcher_destroy(j->batcher);
     bd_graph_destroy(j->graph);
 }
@@ -53,7 +41,7 @@ static bd_status build_backward(job *j) {
     return bd_graph_backward(j->graph, j->t.loss, NULL, 0, NULL);
 }
 
-static bd_status job_set_up(void *ctx, bd_engine *engine) {
+bd_status bd_train_job_set_up(void *ctx, bd_engine *engine) {
     const job *j = ctx;
     const bd_dataset *d = j->data;
     BD_TRY(j->backend->const_set(engine, j->t.images, d->images));
@@ -73,8 +61,8 @@ static void *input(const bd_view *v, int tensor) {
     return tensor < 0 ? NULL : bd_view_data(v, tensor);
 }
 
-static bd_status job_fill(void *ctx, const bd_batch_place *at, const bd_view *v,
-                          uint8_t *poisoned) {
+bd_status bd_train_job_fill(void *ctx, const bd_batch_place *at, const bd_view *v,
+                            uint8_t *poisoned) {
     const job *j = ctx;
     const tensors *t = &j->t;
     bd_batch_rows rows = {
@@ -170,9 +158,9 @@ static bd_status hash_job(char hex[65], const job *j, const bd_batcher_spec *b,
     return BD_OK;
 }
 
-static bd_status job_run(bd_loop_result *out, job *j, bd_params *params, const char *phase,
-                         const char *settings, bd_pool *pool, const bd_loop_options *o) {
-    bd_loop_job loop = {
+static bd_loop_job loop_job(job *j, bd_params *params, const char *phase, const char *settings,
+                            bd_pool *pool) {
+    return (bd_loop_job){
         .phase = phase,
         .backend = j->backend,
         .pool = pool,
@@ -181,11 +169,10 @@ static bd_status job_run(bd_loop_result *out, job *j, bd_params *params, const c
         .n = bd_batcher_images(j->batcher),
         .settings = settings,
         .params = params,
-        .set_up = job_set_up,
-        .fill = job_fill,
+        .set_up = bd_train_job_set_up,
+        .fill = bd_train_job_fill,
         .ctx = j,
     };
-    return bd_loop_run(out, &loop, o);
 }
 
 /* --- diffusion --- */
@@ -212,31 +199,46 @@ static bd_status build_diffusion(job *j, const bd_unet_config *unet, int tile) {
     bd_batch_out batch = build_batch(j, tile);
     int e = bd_unet_build(g, unet, batch.x_t, j->t.timestep);
     j->t.loss = bd_mse(g, e, batch.y, j->t.weight);
-    return build_backward(j);
+    bd_graph_keep(g, j->t.loss);
+    return bd_graph_status(g);
 }
 
-bd_status bd_train(bd_loop_result *out, bd_params *params, const bd_train_spec *spec) {
-    *out = (bd_loop_result){0};
-    BD_TRY(check_diffusion(spec));
-    job j = {.backend = spec->backend, .data = spec->data};
-    if (spec->flags) {
-        j.trigger = spec->trigger;
-        j.target = spec->target;
-    }
-    bd_batcher_spec batch = {.seed = spec->loop.seed,
+static bd_batcher_spec diffusion_batches(const bd_train_spec *spec) {
+    return (bd_batcher_spec){.seed = spec->loop.seed,
                              .n = spec->data->n,
                              .flags = spec->flags,
                              .flip = spec->flip,
                              .T = spec->T,
                              .coef = spec->coef};
+}
+
+bd_status bd_train_job_diffusion(bd_train_job *j, const bd_train_spec *spec) {
+    *j = (job){.backend = spec->backend, .data = spec->data};
+    BD_TRY(check_diffusion(spec));
+    if (spec->flags) {
+        j->trigger = spec->trigger;
+        j->target = spec->target;
+    }
+    bd_batcher_spec batch = diffusion_batches(spec);
+    BD_TRY(bd_batcher_create(&j->batcher, &batch));
+    return build_diffusion(j, spec->unet, spec->loop.tile);
+}
+
+bd_status bd_train(bd_loop_result *out, bd_params *params, const bd_train_spec *spec) {
+    *out = (bd_loop_result){0};
+    job j;
     char settings[65];
+    bd_batcher_spec batch = diffusion_batches(spec);
     bd_status st = BD_OK;
-    BD_TRY_TO(done, st, bd_batcher_create(&j.batcher, &batch));
-    BD_TRY_TO(done, st, build_diffusion(&j, spec->unet, spec->loop.tile));
+    BD_TRY_TO(done, st, bd_train_job_diffusion(&j, spec));
+    BD_TRY_TO(done, st, build_backward(&j));
     BD_TRY_TO(done, st, hash_job(settings, &j, &batch, params));
-    st = job_run(out, &j, params, "train", settings, spec->pool, &spec->loop);
+    bd_loop_job loop = loop_job(&j, params, "train", settings, spec->pool);
+    loop.map = spec->map;
+    loop.visit = spec->visit;
+    st = bd_loop_run(out, &loop, &spec->loop);
 done:
-    job_clear(&j);
+    bd_train_job_clear(&j);
     return st;
 }
 
@@ -278,8 +280,9 @@ bd_status bd_classifier_train(bd_loop_result *out, bd_params *params,
     BD_TRY_TO(done, st, bd_batcher_create(&j.batcher, &batch));
     BD_TRY_TO(done, st, build_classifier(&j, spec->classifier, spec->loop.tile));
     BD_TRY_TO(done, st, hash_job(settings, &j, &batch, params));
-    st = job_run(out, &j, params, "classifier", settings, spec->pool, &spec->loop);
+    bd_loop_job loop = loop_job(&j, params, "classifier", settings, spec->pool);
+    st = bd_loop_run(out, &loop, &spec->loop);
 done:
-    job_clear(&j);
+    bd_train_job_clear(&j);
     return st;
 }

@@ -22,6 +22,8 @@ typedef struct {
     /* [H,W,C] each; not read when flags is NULL */
     const float *trigger, *target;
     bd_loop_options loop;
+    const bd_loop_map *map; /* NULL = params are the UNet's own; else what makes the UNet's */
+    bd_loop_visit visit;
 } bd_train_spec;
 
 /* bd_train -- train params: start values in, trained values out; those of the spec's UNet.
