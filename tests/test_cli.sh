@@ -72,7 +72,7 @@ check "train makes the model that is no control" eval 'run 0 train tests/small.i
     grep -q "model-BACKDOORED$" "$tmp/out"'
 check "train makes one model" refuses "this recipe sweeps" train tests/small.ini -s sweep.attack.poison_rate=0.2,0.5 --runs "$tmp/r2" -q
 check "a recipe that is not there" refuses "$tmp/none.ini" plan "$tmp/none.ini"
-check "a profile that is not there" refuses "there are: mini" plan fig2 --profile huge
+check "a profile that is not there" refuses "there are: core, mini" plan fig2 --profile huge
 check "no recipe and no profile" refuses "name a recipe" plan
 check "a wrong key on the command line" refuses "attack.poison_rate" run fig2 --set attack.poisn_rate=1
 printf '[attack]\npoison_rate = 2\n' >"$tmp/wrong.ini"
