@@ -26,8 +26,9 @@ typedef struct {
     int64_t lr_total; /* micro-batches until the cosine reaches 0; 0 = those of this run        */
     bool constant;    /* the base rate throughout: neither warm-up nor cosine                    */
     double clip;      /* bound of the gradient's L2 norm; 0 = none                               */
-    double share; /* of its steps after which the run leaves, saved; 0 = all. Same bits up to there */
-    const char *dir;  /* existing folder for log.csv and checkpoints; NULL = keep neither        */
+    double
+        share; /* of its steps after which the run leaves, saved; 0 = all. Same bits up to there */
+    const char *dir; /* existing folder for log.csv and checkpoints; NULL = keep neither        */
     int64_t checkpoint_steps;  /* a checkpoint every so many steps; 0 = not by steps            */
     double checkpoint_seconds; /* and when so many seconds have passed; 0 = not by time         */
     const volatile sig_atomic_t *stop; /* polled between steps; non-zero = checkpoint and leave  */
