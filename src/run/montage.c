@@ -116,6 +116,7 @@ static bd_status restored(sheet *s, const bd_dag *d, int file, const char *runs)
         rows++;
         r = &d->cell[i].recipe;
     }
+    if (!r) return BD_OK;
     BD_TRY(sheet_create(s, rows, EACH * KINDS, (int)r->data_size, (int)r->data_channels, EACH,
                         KINDS - 1));
     for (int i = 0; i < d->n_cells; i++) {

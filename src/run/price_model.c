@@ -75,7 +75,8 @@ static bd_status sampling_steps(bd_workload *w, double *steps, const bd_dag *d, 
     w->tile = (int)tile;
     w->batch = (int)(tile * at_once);
     w->history = plan.history;
-    *steps = (double)((tiles + at_once - 1) / at_once) * plan.n;
+    int64_t rounds = (tiles + at_once - 1) / at_once;
+    *steps = (double)rounds * plan.n;
     bd_sampler_plan_clear(&plan);
     bd_schedule_clear(&schedule);
     return st;
