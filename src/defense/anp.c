@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_BYTES = 256, CONV_RANK = 4 };
+#define WEIGHT_SUFFIX ".weight"
 
-static const char weight_suffix[] = ".weight";
+enum { NAME_BYTES = 256, CONV_RANK = 4, SUFFIX = sizeof WEIGHT_SUFFIX - 1 };
 
 bd_status bd_anp_clip_parse(bd_anp_clip *out, const char *name) {
     bool clean = !strcmp(name, "clean");
@@ -23,7 +23,7 @@ static bool is_conv(const bd_params *net, int w) { return net->at[w].rank == CON
 
 static bd_status check_bias(const bd_params *net, int w) {
     const char *name = net->at[w].name;
-    size_t layer = strlen(name) - (sizeof weight_suffix - 1);
+    size_t layer = strlen(name) - SUFFIX;
     bool has = w + 1 < net->n && !strncmp(net->at[w + 1].name, name, layer) &&
                !strcmp(net->at[w + 1].name + layer, ".bias") &&
                net->at[w + 1].dim[0] == net->at[w].dim[0];
@@ -36,7 +36,7 @@ static bd_status declare(bd_graph *g, const bd_params *net) {
     for (int w = 0; w < net->n; w++) {
         if (!is_conv(net, w)) continue;
         BD_TRY(check_bias(net, w));
-        int layer = (int)(strlen(net->at[w].name) - (sizeof weight_suffix - 1));
+        int layer = (int)(strlen(net->at[w].name) - SUFFIX);
         for (int i = 0; i < 2; i++) {
             snprintf(name, sizeof name, "%.*s.bn.%s", layer, net->at[w].name,
                      i ? "bias" : "weight");
