@@ -110,9 +110,9 @@ clean: ## remove this configuration's build folder; runs and results stay
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile tests/fuzz/fuzz.mk tests/faults/faults.mk tests/gpu/gpu.mk | sed -E 's/:.*## /\t/' | expand -t 12
 	@printf '%s\n' '' 'settings (VAR=value):' \
-	    '  PROFILE=mini|smoke  what to reproduce        THREADS=N    worker threads (default: all cores)' \
-	    '  ALL=1               every recipe, not only   LAUNCH=CMD   prefix of each stage, with -jN on a cluster:' \
-	    "                      the profile's own                     LAUNCH='srun -c 8' -j64" \
+	    '  PROFILE=NAME        smoke, mini, core, paper THREADS=N    worker threads (default: all cores)' \
+	    '  ALL=1               the supplement too       LAUNCH=CMD   prefix of each stage, with -jN on a cluster:' \
+	    "  FULL=1              whole grids, uncut                    LAUNCH='srun -c 8' -j64" \
 	    '  SET=A.B=VALUE       a setting on top of every recipe (several: SET="..." with spaces)' \
 	    '  DRY=1               only print the plan      CHECK=0      start although something is missing' \
 	    '  NO_INSTALL=1        no package manager       CC=clang     another compiler, own build folder' \

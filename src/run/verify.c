@@ -36,6 +36,15 @@ bd_status bd_verify_finish(char sha256[65], const bd_dag *d, int stage, const ch
     return bd_sha256_file(sha256, path);
 }
 
+/* Lines of a results folder count from where the program was started. */
+static bd_status count_from_here(bd_sum *line, const char *results) {
+    char path[PATH_BYTES];
+    BD_TRY(bd_path_join(path, sizeof path, results, line->path));
+    BD_REQUIRE(strlen(path) < sizeof line->path, BD_E_ARG, "%s: the path is too long", path);
+    strcpy(line->path, path);
+    return BD_OK;
+}
+
 static bd_status seal(const bd_dag *d, const char *results, const char *runs) {
     char path[PATH_BYTES];
     bd_sums sums = {0};
@@ -45,12 +54,7 @@ static bd_status seal(const bd_dag *d, const char *results, const char *runs) {
         for (int k = 0; k < BD_SLOT_COUNT && bd_cell_done(d, &d->cell[c], runs); k++)
             if (d->cell[c].slot[k] >= 0) needed[d->cell[c].slot[k]] = true;
     bd_status st = bd_sums_add_tree(&sums, results, "");
-    /* those of a results folder count from where the program was started */
-    for (size_t i = 0; i < sums.n && !st; i++) {
-        st = bd_path_join(path, sizeof path, results, sums.at[i].path);
-        BD_REQUIRE(st || strlen(path) < sizeof sums.at[i].path, BD_E_ARG, "%s: too long", path);
-        if (!st) strcpy(sums.at[i].path, path);
-    }
+    for (size_t i = 0; i < sums.n && !st; i++) st = count_from_here(&sums.at[i], results);
     for (int i = 0; i < d->n_stages && !st; i++) {
         if (!needed[i]) continue;
         st = bd_stage_path(path, sizeof path, runs, &d->stage[i], BD_SUMS_FILE);
