@@ -34,7 +34,7 @@ static void margins(void **state) {
         {"mean(a.x) > 2 * max(b.y)", dyadic, 1.5416666666666667, 2, 1.5416666666666667 - 2, true},
         {"2 < 0.5 * max(a.mse)", one, 2, 0.01, 0.01 - 2, true}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        bd_relation r;
+        bd_relation r = {.n_vars = 0};
         double left, right;
         if (bd_relation_parse(&r, cases[i].text)) fail_msg("%s", bd_error());
         double margin = bd_relation_margin(&left, &right, &r, cases[i].x, 3);
@@ -47,7 +47,7 @@ static void margins(void **state) {
 
 static void columns_are_named_once(void **state) {
     (void)state;
-    bd_relation r;
+    bd_relation r = {.n_vars = 0};
     bd_term requires;
     assert_int_equal(bd_relation_parse(&r, "share(a.mse >= 0.9 * a.mse_black) < mean(b.mse)"),
                      BD_OK);
@@ -85,11 +85,11 @@ static void wrong_relations(void **state) {
         {"share(a.a<a.b) < share(a.c<a.d) and 1", "'and 1'"},
         {"mean(a.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa) < 1", "name of a column"}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        bd_relation r;
+        bd_relation r = {.n_vars = 0};
         assert_int_equal(bd_relation_parse(&r, wrong[i][0]), BD_E_FORMAT);
         if (!strstr(bd_error(), wrong[i][1])) fail_msg("'%s': %s", wrong[i][0], bd_error());
     }
-    bd_relation r;
+    bd_relation r = {.n_vars = 0};
     bd_term t;
     assert_int_equal(bd_relation_parse(&r, "share(a.a<b.b) < share(a.c<a.d)"), BD_OK);
     assert_int_equal(bd_relation_condition(&t, &r, "a.e < b.f"), BD_OK);

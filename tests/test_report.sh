@@ -165,7 +165,7 @@ a_browser_shows_it_at_every_width() {
     local width answer
     has_browser || return 77
     for width in 1280 390; do
-        answer=$(found "$page" $width)
+        answer=$(found "$page" "$width")
         [ "$answer" = 'overflow 0 images 3 broken 0 samples 4 scripts 0' ] || { echo "# $width pixels: $answer"; return 1; }
     done
 }
@@ -188,7 +188,7 @@ screenshots_are_not_blank() {
     local width n
     has_browser || return 77
     for width in 1280 500; do
-        browser --screenshot="$PWD/$dir/$width.png" --window-size=$width,2500 "file://$PWD/$page" >/dev/null || { tail -n 3 "$dir/browser.err" | sed 's/^/# /'; return 1; }
+        browser --screenshot="$PWD/$dir/$width.png" --window-size="$width",2500 "file://$PWD/$page" >/dev/null || { tail -n 3 "$dir/browser.err" | sed 's/^/# /'; return 1; }
         n=$(colours "$dir/$width.png")
         echo "# $width pixels: $n colours"
         [ "$n" -gt 50 ] && [ "$(scripts/png-size "$dir/$width.png")" = "$width 2500" ] || return 1

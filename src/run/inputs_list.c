@@ -16,10 +16,11 @@ enum { NAME, PATH, BYTES, SHA256, URL, LICENCE, FROM, UNPACK, FIELDS, LIST_BYTES
 static bool cut(const char *field[FIELDS], char *row) {
     int n = 0;
     for (int i = 0; i < FIELDS; i++) field[i] = "";
-    for (char *p = row; p && n < FIELDS; n++) {
-        field[n] = p;
-        p = strchr(p, '\t');
-        if (p) *p++ = '\0';
+    while (n < FIELDS) {
+        field[n++] = row;
+        row = strchr(row, '\t');
+        if (!row) break;
+        *row++ = '\0';
     }
     return n >= UNPACK;
 }
