@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "fault.h"
+#include "power.h"
 #include "train/checkpoint.h"
 
 #define DIR_NAME "build/tmp/test_checkpoint"
@@ -279,6 +280,33 @@ static void test_full_disk_leaves_the_checkpoints_before(void **state) {
     assert_loads(f, 2);
 }
 
+/* A checkpoint that loads, of step 9 or, before save has returned, 7; whatever else lies there. */
+static bool loads_the_newest(void *ctx, const char *dir, bool returned) {
+    fixture *f = ctx;
+    bd_checkpoint_state s;
+    bd_status st = bd_checkpoint_load(&s, &f->b.p, &f->b.m, &f->b.v, dir, "settings");
+    if (st || (s.step != 9 && (returned || s.step != 7))) return false;
+    model_fill(&f->a, (int)s.step);
+    return model_equal(&f->a, &f->b);
+}
+
+static void test_a_power_failure_leaves_a_good_checkpoint(void **state) {
+    fixture *f = *state;
+    static const char scratch[] = DIR_NAME "-power";
+    assert_int_equal(save(f, 5), BD_OK);
+    assert_int_equal(save(f, 7), BD_OK);
+    power_record(DIR_NAME);
+    assert_int_equal(save(f, 9), BD_OK); /* takes the oldest away */
+    power_done();
+    power_stop();
+    bd_log_set_sink(count_warnings, NULL);
+    int bad, n = power_enumerate(scratch, loads_the_newest, f, &bad);
+    print_message("%d states\n", n);
+    assert_true(n > 5);
+    assert_int_equal(bad, 0);
+    assert_int_equal(bd_file_remove_tree(scratch), BD_OK);
+}
+
 static void test_any_failing_call_of_load_is_reported(void **state) {
     fixture *f = *state;
     assert_int_equal(save(f, 1), BD_OK);
@@ -310,6 +338,7 @@ int main(void) {
         TEST(test_the_one_before_a_damaged_one_is_used),
         TEST(test_any_failing_call_of_save_leaves_a_good_checkpoint),
         TEST(test_full_disk_leaves_the_checkpoints_before),
+        TEST(test_a_power_failure_leaves_a_good_checkpoint),
         TEST(test_any_failing_call_of_load_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
