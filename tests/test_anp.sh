@@ -6,6 +6,8 @@
 set -u
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
+# shellcheck source=tests/same_bits.sh
+. tests/same_bits.sh
 program=${BADDIFF:-${BUILD:-build/release}/baddiff}
 emulated=${EMULATED:-${BUILD:-build/release}/baddiff-emulated}
 dir=build/tmp/test_anp_sh
@@ -14,11 +16,6 @@ mkdir -p "$dir"
 one=(-s sweep.anp.budget=4 -s recipe.controls=rate0) # two models
 cut=(anp -p smoke -q -t 2 "${one[@]}")
 
-# Everything but times, and log.csv without its last column.
-sums() {
-    (cd "$1" && find . -type f ! -name .lock ! -name DONE ! -name manifest.ini ! -name log.csv -exec sha256sum {} + | sort -k 2
-        find . -name log.csv -print0 | sort -z | xargs -0 sed 's/,[^,]*$//' | sha256sum)
-}
 
 # field FILE COLUMN ROW: of a CSV without quotes, rows from 1
 field() {

@@ -32,11 +32,11 @@ fixture() { # RESULTS
     rm -rf "$1"
     mkdir -p "$1/figures" "$1/grids"
     result "$1" fig2 'Rates <script>alert(1)</script> & "more"' '2 of 3'
-    result "$1" inpainting 'A recipe to come' '2 of 2'
+    result "$1" later 'A recipe to come' '2 of 2'
     picture "$1/figures/fig2.png" 480 320
-    picture "$1/figures/inpainting-hole.png" 480 320
+    picture "$1/figures/later-hole.png" 480 320
     picture "$1/grids/fig2.png" 1064 130 # the layout of two rows of 32 x 32
-    picture "$1/grids/inpainting.png" 500 77 # another layout
+    picture "$1/grids/later.png" 500 77 # another layout
     {
         echo 'id,claim,recipe,kind,rows,value,lo,hi,n,band,run,verdict,part,paper,seeds,p,hash,note,place,source,later'
         echo 'a,"Fires, <b>always</b>",fig2,gate,1,1,0.4,1,4,0.9 .. ,score-2,PASS,band,,,,,,,,x1'
@@ -44,7 +44,7 @@ fixture() { # RESULTS
         echo 'c,Quality,fig2,gate,0,,,,,,,UNDERPOWERED,band,,,,,,,,x3'
         echo 'd,MSE of the hat,fig2,report,1,0.0123456,0.01,0.02,4,,score-2,REPRODUCED,number,1.23e-2,3,0.4,ab,,Table 1,page 8,x4'
         echo 'e,FID,fig2,report,0,,,,,,,NO PAPER VALUE,number,,,,,,Table 1,page 8,x5'
-        echo 'f,Monotone,inpainting,analogue,2,0.1,,,2,a < b,,DOES NOT HOLD,claim,,1,,,0.2 against 0.1,Fig. 3,page 4,x6'
+        echo 'f,Monotone,later,analogue,2,0.1,,,2,a < b,,DOES NOT HOLD,claim,,1,,,0.2 against 0.1,Fig. 3,page 4,x6'
     } >"$1/verdicts.csv"
 }
 
@@ -57,7 +57,7 @@ every_recipe_figure_and_number_is_there() {
     fixture "$dir/r"
     made || return 1
     [ "$(grep -o '<img class="figure"' "$page" | wc -l)" = 2 ] && [ "$(grep -o 'download="[a-z0-9]*.csv"' "$page" | wc -l)" = 2 ] || return 1
-    says 'id="numbers-fig2"' && says 'id="numbers-inpainting"' && says '0.0123<' && says '0.4 to 1' && says '17.5' && says 'odd metric' && says '>b<' || return 1
+    says 'id="numbers-fig2"' && says 'id="numbers-later"' && says '0.0123<' && says '0.4 to 1' && says '17.5' && says 'odd metric' && says '>b<' || return 1
     says 'In all rows: trigger box14; target hat' && lacks 'mse0.01' && says '#sheet-fig2' && says 'img class="sheet"' # the other layout as a whole
     local csv
     csv=$(grep -o 'download="fig2.csv" href="data:text/csv;base64,[^"]*' "$page" | sed 's/.*,//' | base64 -d) && [ "$csv" = "$(cat "$dir/r/fig2.csv")" ]

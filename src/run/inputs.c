@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "data/dataset.h"
 #include "metric/fid.h"
+#include "metric/lpips.h"
 #include "nn/model.h"
 #include "run/folder.h"
 #include "run/inputs_list.h"
@@ -133,6 +134,13 @@ static bd_status need_weights(search *x, const char *given) {
     return conclude(x, what, given[0] ? "" : "inception", st);
 }
 
+static bd_status need_lpips(search *x, const char *folder) {
+    char what[BD_TEXT_SIZE + 64], alexnet[1400], heads[1400];
+    if (known(x, what, sizeof what, "lpips", folder, "")) return BD_OK;
+    bd_status st = bd_lpips_folder(alexnet, heads, sizeof heads, folder);
+    return conclude(x, what, folder[0] ? "" : "lpips", st);
+}
+
 static bd_status need_art(search *x, const bd_stage *s) {
     const bd_recipe *cell = &x->d->cell[s->cell].recipe;
     char what[BD_TEXT_SIZE + 64], names[2 * BD_TEXT_SIZE];
@@ -147,6 +155,7 @@ static bd_status look_at(search *x, int stage) {
     if (s->kind == BD_KIND_data) return need_data(x, &s->recipe);
     if (s->kind == BD_KIND_import) return need_model(x, s->recipe.model_folder);
     if (s->kind == BD_KIND_moments) BD_TRY(need_weights(x, s->recipe.metric_inception));
+    if (s->kind == BD_KIND_lpips) BD_TRY(need_lpips(x, s->recipe.metric_lpips_folder));
     if (!strcmp(s->recipe.attack_art, "original") &&
         (s->kind == BD_KIND_finetune || s->kind == BD_KIND_sample || s->kind == BD_KIND_target))
         BD_TRY(need_art(x, s));

@@ -9,6 +9,7 @@
 #include "data/dataset.h"
 #include "io/ini.h"
 #include "metric/fid.h"
+#include "metric/lpips.h"
 #include "nn/model.h"
 #include "run/montage.h"
 #include "run/folder.h"
@@ -157,10 +158,11 @@ static bd_status check_nothing_more(queue *q, const char *folder, const bd_sums 
 /* --- what lies outside of the stages --- */
 
 typedef struct {
-    char stage[64], file[3][65]; /* sums of classifier, inception, model; "" = not read */
+    char stage[64], file[4][65]; /* sums of classifier, inception, model, lpips; "" = not read */
 } manifest;
 
-static const char *const file_key[] = {"classifier_sha256", "inception_sha256", "model_sha256"};
+static const char *const file_key[] = {"classifier_sha256", "inception_sha256", "model_sha256",
+                                       "lpips_sha256"};
 
 static bd_status on_key(void *ctx, const char *path, int line, const char *section, const char *key,
                         const char *value) {
@@ -169,7 +171,7 @@ static bd_status on_key(void *ctx, const char *path, int line, const char *secti
     (void)line;
     if (strcmp(section, "manifest") != 0) return BD_OK;
     if (!strcmp(key, "stage")) snprintf(m->stage, sizeof m->stage, "%s", value);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         if (!strcmp(key, file_key[i])) snprintf(m->file[i], sizeof m->file[i], "%s", value);
     return BD_OK;
 }
@@ -205,15 +207,26 @@ static bd_status check_data_stage(bd_verify *v, const char *dir, const bd_recipe
     return st;
 }
 
-/* classifier, inception and model by their sums. */
+/* Where weights of one kind are now, and their sum. */
+static bd_status sum_weights(char path[PATH_BYTES], char now[65], int kind, const bd_recipe *r) {
+    char other[PATH_BYTES];
+    switch (kind) {
+    case 0: snprintf(path, PATH_BYTES, "%s", r->metric_classifier); break;
+    case 1: BD_TRY(bd_fid_weights(path, PATH_BYTES, r->metric_inception)); break;
+    case 2: snprintf(path, PATH_BYTES, "%s", r->model_folder); return bd_model_sha256(now, path);
+    default:
+        BD_TRY(bd_lpips_folder(path, other, PATH_BYTES, r->metric_lpips_folder));
+        return bd_lpips_sha256(now, r->metric_lpips_folder);
+    }
+    return bd_sha256_file(now, path);
+}
+
+/* Those that a stage read. */
 static bd_status check_weights(bd_verify *v, const manifest *m, const bd_recipe *r) {
-    char path[PATH_BYTES], now[65];
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
+        char path[PATH_BYTES] = "weights", now[65];
         if (!m->file[i][0]) continue;
-        bd_status st = BD_OK;
-        snprintf(path, sizeof path, "%s", i == 0 ? r->metric_classifier : r->model_folder);
-        if (i == 1) st = bd_fid_weights(path, sizeof path, r->metric_inception);
-        if (!st) st = i == 2 ? bd_model_sha256(now, path) : bd_sha256_file(now, path);
+        bd_status st = sum_weights(path, now, i, r);
         v->files++;
         /* published weights are noted by the start of their sum */
         if (st)
