@@ -353,32 +353,6 @@ bd_status bd_stage_tflop(double *out, const bd_dag *d, int stage) {
     return st;
 }
 
-/* TFLOP and seconds of all finished stages in the folder, by kind. */
-static void measured_rates(double rate[BD_KIND_COUNT], const char *runs) {
-    double tflop[BD_KIND_COUNT] = {0}, seconds[BD_KIND_COUNT] = {0};
-    char **names, path[1400];
-    size_t n;
-    for (int k = 0; k < BD_KIND_COUNT; k++) rate[k] = 0;
-    if (!bd_file_is_dir(runs) || bd_file_list(&names, &n, runs, "")) return;
-    for (size_t i = 0; i < n; i++) {
-        bd_done done;
-        const char *dash = strchr(names[i], '-');
-        snprintf(path, sizeof path, "%s/%s/DONE", runs, names[i]);
-        if (!dash || !bd_file_exists(path) || bd_done_read(&done, path)) continue;
-        for (int k = 0; k < BD_KIND_COUNT; k++) {
-            const char *kind = bd_stage_kind_name((bd_stage_kind)k);
-            if (strlen(kind) != (size_t)(dash - names[i]) ||
-                strncmp(kind, names[i], strlen(kind)) != 0)
-                continue;
-            tflop[k] += done.tflop;
-            seconds[k] += done.seconds;
-        }
-    }
-    bd_file_list_free(names, n);
-    for (int k = 0; k < BD_KIND_COUNT; k++)
-        if (seconds[k] > 0 && tflop[k] > 0) rate[k] = tflop[k] / seconds[k];
-}
-
 double bd_assumed_rate(const bd_stage *s, int threads) {
     bool cpu = bd_device_is_cpu(s->device);
     return (cpu ? assumed_gflops_a_thread * threads : assumed_gflops_cuda) / 1e3;
@@ -386,20 +360,15 @@ double bd_assumed_rate(const bd_stage *s, int threads) {
 
 bd_status bd_dag_costs(bd_cost *cost, const bd_dag *d, const char *runs, const bd_backend *backend,
                        int threads) {
-    double rate[BD_KIND_COUNT];
     networks *all = calloc(1, sizeof *all);
     BD_REQUIRE(all, BD_E_MEMORY, "out of memory for the costs of a plan");
     all->cpu = backend;
     bd_status st = bd_pool_create(&all->pool, threads);
-    measured_rates(rate, runs);
     for (int i = 0; i < d->n_stages && !st; i++) {
         bd_cost *c = &cost[i];
         memset(c, 0, sizeof *c);
         c->done = bd_stage_done(runs, &d->stage[i]);
         st = stage_cost(c, d, i, all);
-        double r = rate[d->stage[i].kind];
-        c->measured = r > 0;
-        c->seconds = c->tflop / (r > 0 ? r : bd_assumed_rate(&d->stage[i], threads));
     }
     bd_pool_destroy(all->pool);
     free(all);

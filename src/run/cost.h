@@ -9,16 +9,13 @@
 #include "train/loop.h"
 
 typedef struct {
-    double tflop;   /* convolutions and attention, multiply-adds x 2 */
-    double memory;  /* bytes of a network or of a data set, 0 = few   */
-    double disk;    /* bytes that stay in the stage's folder         */
-    double seconds; /* 0 = no network in it                          */
-    bool done;      /* finished before                               */
-    bool measured;  /* seconds come from finished stages of the kind */
+    double tflop;  /* convolutions and attention, multiply-adds x 2 */
+    double memory; /* bytes of a network or of a data set, 0 = few   */
+    double disk;   /* bytes that stay in the stage's folder         */
+    bool done;     /* finished before                               */
 } bd_cost;
 
-/* bd_dag_costs -- one entry a stage. Seconds are TFLOP over the rate of the finished stages of the same
- * kind in `runs`, or where there are none over bd_assumed_rate. bd_dag_prices (run/price.h) knows more.
+/* bd_dag_costs -- one entry a stage; how long they take says bd_dag_prices (run/price.h).
  *   shapes   cost [d->n_stages]
  *   errors   those of the network builders
  *   memory   compiles one graph of each kind and network on the backend, and frees it

@@ -9,6 +9,7 @@
 #   tests/faults/faults.sh [kill] [resume] [error] [disk] [memory]      all of them when none is named
 # Settings: BADDIFF (the program), STRIDE, JOBS (points at a time), FAULT_ALLOC (the library that makes malloc fail).
 set -euo pipefail
+shopt -s lastpipe # what a pipe ends in counts here, and not in a shell of its own
 cd "$(dirname "$0")/../.."
 baddiff=$(realpath "${BADDIFF:-build/release/baddiff}")
 stride=${STRIDE:-1} jobs=${JOBS:-$(nproc)}
@@ -128,18 +129,25 @@ plain() {
 
 every() { awk -v n="$stride" 'NR % n == 1 || n == 1'; }
 
-run_points() { # WHAT < lines of arguments
-    xargs -r -P "$jobs" -L 1 bash -c 'point "$@"' point >"$work/$1.out" 2>"$work/$1.err" || true
-    tally "$1"
+# A fault that ends without a word is a failure too, so the words are counted and not the exit statuses.
+at_each() { # WHAT FUNCTION < a line of arguments a fault
+    cat >"$work/$1.asked"
+    # shellcheck disable=SC2016 # for the inner shell
+    xargs -r -P "$jobs" -L 1 bash -c '"$0" "$@"' "$2" <"$work/$1.asked" >"$work/$1.out" 2>"$work/$1.err" || true
+    tally "$1" "$(wc -l <"$work/$1.asked")"
 }
 
 total=0 failed=0
-tally() { # WHAT
+tally() { # WHAT ASKED
     local ok bad
     ok=$(grep -c '^ok ' "$work/$1.out" || true) bad=$(grep -c '^FAIL ' "$work/$1.out" || true)
     grep -v '^ok ' "$work/$1.out" || true
-    printf '%-8s %5d injected, %d failures\n' "$1" $((ok + bad)) "$bad"
-    total=$((total + ok + bad)) failed=$((failed + bad))
+    if [ "$2" = 0 ] || [ $((ok + bad)) != "$2" ]; then
+        echo "FAIL $1: $((ok + bad)) of $2 faults came to an end: $(tail -n 1 "$work/$1.err" 2>/dev/null)"
+        bad=$((bad + 1))
+    fi
+    printf '%-8s %5d injected, %d failures\n' "$1" "$2" "$bad"
+    total=$((total + $2)) failed=$((failed + bad))
 }
 
 # Every rename of a run with a checkpoint a step: the old one is there, or the new one.
@@ -149,17 +157,16 @@ resumes() {
     strace -f -qq -o "$work/resume.trace" -e trace=rename "$baddiff" run -q "$work/recipe.ini" -s run.checkpoint_steps=1 --runs "$work/points/count"
     n=$(grep -c 'rename(' "$work/resume.trace")
     rm -rf "$work/points/count"
-    seq 1 "$n" | every | xargs -r -P "$jobs" -L 1 bash -c 'resume "$@"' resume >"$work/resume.out" 2>"$work/resume.err" || true
-    tally resume
+    seq 1 "$n" | every | at_each resume resume
 }
 
-kills() { every <"$work/list" | awk '{ print $0, "signal=KILL" }' | run_points kill; }
+kills() { every <"$work/list" | awk '{ print $0, "signal=KILL" }' | at_each kill point; }
 
 errors() {
     awk '$2 == "openat" { e = "EMFILE EACCES" } $2 ~ /write/ { e = "ENOSPC EIO" } $2 ~ /sync|close|unlink/ { e = "EIO" }
         $2 ~ /rename/ { e = "ENOSPC EIO" } $2 ~ /mkdir|fallocate/ { e = "ENOSPC" } $2 == "flock" { e = "ENOLCK" }
         $2 == "ftruncate" { e = "EIO" }
-        { n = split(e, one, " "); for (i = 1; i <= n; i++) print $0, "error=" one[i] }' "$work/list" | every | run_points error
+        { n = split(e, one, " "); for (i = 1; i <= n; i++) print $0, "error=" one[i] }' "$work/list" | every | at_each error point
 }
 
 # File systems of 1, 2, 3 ... pages, up to the first on which everything fits.
@@ -188,10 +195,10 @@ disk() {
         else echo "FAIL disk-$kib-again: $(tail -1 "$work/disk.log")" >>"$work/disk.out"; fi
     done
     umount "$mnt"
-    tally disk
+    tally disk "$(wc -l <"$work/disk.out")"
 }
 
-# Our own allocations, the first, the second ... fails, once; and from then on all of them.
+# Our own allocations: the first, the second ... fails, once.
 memory() {
     local lib=${FAULT_ALLOC:-build/release/tests/fault_alloc.so} n k
     [ -e "$lib" ] || { echo "memory   skipped: $lib is not built" ; return; }
@@ -199,9 +206,7 @@ memory() {
     export lib
     n=$(FAULT_ALLOC_COUNT=1 LD_PRELOAD=$lib "$baddiff" run -q "$work/recipe.ini" --runs "$work/points/count" 2>&1 | sed -n 's/^allocations: //p')
     rm -rf "$work/points/count"
-    for ((k = 1; k <= n; k += stride * ${MEMORY_STRIDE:-1})); do echo "$k"; done |
-        xargs -r -P "$jobs" -L 1 bash -c 'allocation "$@"' allocation >"$work/memory.out" 2>"$work/memory.err" || true
-    tally memory
+    for ((k = 1; k <= n; k += stride * ${MEMORY_STRIDE:-1})); do echo "$k"; done | at_each memory allocation
 }
 allocation() { # K
     local name="allocation-$1" rc=0
