@@ -32,9 +32,7 @@ static bd_status collect_one(const bd_selected *s, int i, const char *runs, cons
 static bd_status collect(const void *options, const bd_selected *s) {
     const collect_options *o = options;
     char dir[1024];
-    const char *profile = o->select.profile ? o->select.profile : "none";
-    int n = snprintf(dir, sizeof dir, o->out ? "%s" : "results/%s", o->out ? o->out : profile);
-    BD_REQUIRE(n > 0 && (size_t)n < sizeof dir, BD_E_ARG, "--out: the path is too long");
+    BD_TRY(bd_selection_results(dir, sizeof dir, &o->select, o->out));
     bd_lock *lock;
     BD_TRY(bd_results_lock(&lock, dir));
     bd_status st = BD_OK;

@@ -15,10 +15,7 @@ typedef struct {
 static bd_status seal(const void *options, const bd_selected *s) {
     const seal_options *o = options;
     char dir[1024];
-    const char *profile = o->select.profile ? o->select.profile : "none";
-    int n = snprintf(dir, sizeof dir, o->results ? "%s" : "results/%s",
-                     o->results ? o->results : profile);
-    BD_REQUIRE(n > 0 && (size_t)n < sizeof dir, BD_E_ARG, "--results: the path is too long");
+    BD_TRY(bd_selection_results(dir, sizeof dir, &o->select, o->results));
     BD_TRY(bd_verify_seal(&s->dag, dir, o->runs));
     printf("%s/" BD_SUMS_FILE "\n", dir);
     return BD_OK;

@@ -70,6 +70,14 @@ bd_status bd_selected_load(bd_selected *out, const bd_selection *s, char **recip
     return BD_OK;
 }
 
+bd_status bd_selection_results(char *out, size_t size, const bd_selection *s, const char *given) {
+    int n = given ? snprintf(out, size, "%s", given)
+                  : snprintf(out, size, "results/%s", s->profile ? s->profile : "none");
+    BD_REQUIRE(n > 0 && (size_t)n < size, BD_E_ARG, "%s: no path of a folder of results",
+               given ? given : s->profile);
+    return BD_OK;
+}
+
 void bd_selected_clear(bd_selected *s) {
     bd_dag_clear(&s->dag);
     for (int i = 0; i < s->n_files; i++) bd_recipe_file_clear(&s->file[i]);

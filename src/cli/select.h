@@ -58,6 +58,11 @@ void bd_selected_clear(bd_selected *s);
 BD_MUST_CHECK bd_status bd_selected_check(const bd_selected *s, const char *runs,
                                           const char *results, int threads, int only);
 
+/* bd_selection_results -- the folder of its result files: the given one, or results/PROFILE ("none" without a profile).
+ *   errors   BD_E_ARG: the path is too long */
+BD_MUST_CHECK bd_status bd_selection_results(char *out, size_t size, const bd_selection *s,
+                                             const char *given);
+
 /* bd_selected_run -- check, then run one stage of the plan and what it needs (only < 0: every stage), on the CPU, until
  * done or bd_cli_stop. threads: as for bd_cli_threads. check = false: start what can be started. */
 BD_MUST_CHECK bd_status bd_selected_run(const bd_selected *s, const char *runs, int threads,
